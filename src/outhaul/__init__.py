@@ -1,0 +1,1 @@
+"""Outhaul: every matching row, exactly once, as of one instant, with proof."""
