@@ -1,0 +1,117 @@
+"""All that can be exported from a source: resources, fields, relationships, segments, tenant rules."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from enum import StrEnum
+from typing import Any
+
+
+class Type(StrEnum):
+    """What a field holds, in core words; the database's own word is `Field.native`."""
+
+    INTEGER = "integer"
+    DECIMAL = "decimal"  # exact; unconstrained numeric has scale None
+    FLOAT = "float"
+    BOOLEAN = "boolean"
+    TEXT = "text"
+    UUID = "uuid"
+    DATE = "date"
+    TIME = "time"
+    TIMESTAMP = "timestamp"  # without a zone
+    INSTANT = "instant"  # with a zone
+    INTERVAL = "interval"
+    BINARY = "binary"
+    JSON = "json"
+    ARRAY = "array"
+    OTHER = "other"  # ranges, composites, network addresses...: text of the database's own
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """One exportable column. `scale` is the number of decimals, None when unconstrained."""
+
+    name: str
+    column: str
+    type: Type
+    native: str
+    nullable: bool = True
+    scale: int | None = None
+    choices: tuple[str, ...] = ()  # labels of an enum
+    description: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Relationship:
+    """A named way from a resource to another: pairs of columns (here, there), compared for equality."""
+
+    name: str
+    target: str
+    many: bool
+    on: tuple[tuple[str, str], ...]
+    declared: bool = True  # False: only the catalog file says so, the database does not
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """A filter with a name; the condition is kept as data: predicate -> value."""
+
+    name: str
+    filters: Mapping[str, Any]
+    description: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class TenantRule:
+    """Where a row's tenant stands: relationship names to walk, then a column of the last resource."""
+
+    path: tuple[str, ...]
+    column: str
+
+
+@dataclass(frozen=True, slots=True)
+class Resource:
+    """One exportable kind of thing. `key` names columns that are unique and never null, or is empty."""
+
+    name: str
+    schema: str | None
+    table: str
+    kind: str  # table | view | materialized view | partitioned table | foreign table
+    fields: tuple[Field, ...]
+    key: tuple[str, ...] = ()
+    unique: tuple[tuple[str, ...], ...] = ()  # other column sets that are unique (NULLs apart)
+    relationships: tuple[Relationship, ...] = ()
+    segments: tuple[Segment, ...] = ()
+    tenant: TenantRule | None = None
+    fixed: Mapping[str, Any] = field(default_factory=dict)  # predicate -> value; no caller can lift it
+    columns: tuple[Field, ...] = ()  # every column, hidden ones too: keys, joins and rules may use them
+    identity: str | None = None
+    timestamps: tuple[str, ...] = ()
+    description: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Hidden:
+    """Something that is there but not offered, and why."""
+
+    resource: str
+    field: str | None
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Catalog:
+    """Resources by name, in the order of their names."""
+
+    source: str  # sqlite | postgresql
+    resources: Mapping[str, Resource]
+    hidden: tuple[Hidden, ...] = ()
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 over everything that a plan depends on."""
+        text = json.dumps(asdict(self), sort_keys=True, default=str)
+        return hashlib.sha256(text.encode()).hexdigest()

@@ -1,0 +1,1 @@
+"""The tongues we speak: one sibling per wire contract."""

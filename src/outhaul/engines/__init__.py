@@ -1,0 +1,1 @@
+"""Who runs a part, never what is true: one sibling per engine."""

@@ -1,0 +1,211 @@
+"""The tree of errors: what went wrong, in words, and a hint what to do."""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+class OuthaulError(Exception):
+    """Root of the tree. `where` is the path inside the request (`("filters", "code_eq")`), empty when there is none;
+    `wrong` the offending name or value and `choices` the valid ones, both already part of the text."""
+
+    title = "Something went wrong"
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        hint: str = "",
+        where: tuple[str | int, ...] = (),
+        wrong: str = "",
+        choices: tuple[str, ...] = (),
+        facts: dict[str, Any] | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+        self.where = where
+        self.wrong = wrong
+        self.choices = choices
+        self.facts = facts or {}
+
+    def __str__(self) -> str:
+        return f"{self.message} {self.hint}".rstrip()
+
+    def as_data(self) -> dict[str, str]:
+        """Class name, message and hint: the form in which the ledger keeps an error."""
+        return {"error": type(self).__name__, "message": self.message, "hint": self.hint}
+
+
+class Refused(OuthaulError):
+    """The asker's request cannot be served as it stands."""
+
+    title = "Refused"
+
+
+class Malformed(Refused):
+    """The request has the wrong shape: a missing member, a wrong type, a member nobody knows."""
+
+    title = "Malformed request"
+
+
+class UnknownResource(Refused):
+    title = "Unknown resource"
+
+
+class UnknownField(Refused):
+    title = "Unknown field"
+
+
+class UnknownRelationship(Refused):
+    title = "Unknown relationship"
+
+
+class UnknownPredicate(Refused):
+    title = "Unknown predicate"
+
+
+class UnknownSegment(Refused):
+    title = "Unknown segment"
+
+
+class UnknownSibling(Refused):
+    """A format, source, store, engine or dialect that is not there."""
+
+    title = "Unknown name"
+
+
+class WrongValue(Refused):
+    """A value does not fit the field or predicate it is given for."""
+
+    title = "Wrong value"
+
+
+class Cycle(Refused):
+    """An include comes back to a relationship it has already passed."""
+
+    title = "Cycle"
+
+
+class NoKey(Refused):
+    """What was asked needs a unique key, and the resource has none."""
+
+    title = "No key"
+
+
+class TooMuch(Refused):
+    """A limit; `facts` holds `value` and `limit`."""
+
+    title = "Too much"
+
+
+class NothingMatches(Refused):
+    title = "Nothing matches"
+
+
+class NotAllowed(Refused):
+    """The caller may not do this."""
+
+    title = "Not allowed"
+
+
+class NotSignedIn(Refused):
+    """No token, or one that is unknown, expired or revoked."""
+
+    title = "Not signed in"
+
+
+class NotFound(Refused):
+    title = "Not found"
+
+
+class Gone(Refused):
+    """A link that was good once: its file has expired, or was deleted or revoked."""
+
+    title = "Gone"
+
+
+class WrongState(Refused):
+    """The export's status does not allow this move."""
+
+    title = "Wrong state"
+
+
+class NoRoom(Refused):
+    """The disk is too full to take on another export."""
+
+    title = "No room"
+
+
+class BadRange(Refused):
+    """A byte range outside the artifact; `facts` holds `length` in bytes."""
+
+    title = "Range not satisfiable"
+
+
+class SourceError(OuthaulError):
+    """The source did not give what it was asked for."""
+
+    title = "Source error"
+
+
+class SourceAway(SourceError):
+    """The source cannot be reached, or the connection broke."""
+
+    title = "Source away"
+
+
+class SourceTimeout(SourceError):
+    title = "Source timeout"
+
+
+class SourceBusy(SourceError):
+    """The source is locked by somebody else."""
+
+    title = "Source busy"
+
+
+class SourceForbids(SourceError):
+    """The role lacks a right; the hint names the GRANT."""
+
+    title = "Source forbids"
+
+
+class SchemaChanged(SourceError):
+    """A table is not what it was when the plan was made or the instant was taken."""
+
+    title = "Schema changed"
+
+
+class SnapshotLost(SourceError):
+    """The keeper of the instant has gone: the parts run again under a new one."""
+
+    title = "Snapshot lost"
+
+
+class UnreadableValue(SourceError):
+    """A stored value cannot be written without changing it; names table, key and column."""
+
+    title = "Unreadable value"
+
+
+class StoreError(OuthaulError):
+    """The store did not take or give an object."""
+
+    title = "Store error"
+
+
+class StoreFull(StoreError):
+    title = "Store full"
+
+
+class Unproven(OuthaulError):
+    """The proof does not hold: rows, ranges or bytes differ from what was recorded; `facts` holds both sides."""
+
+    title = "Not proven"
+
+
+class Misconfigured(OuthaulError):
+    """A setting, catalog file or command line that cannot work."""
+
+    title = "Misconfigured"

@@ -1,0 +1,168 @@
+"""The nouns: Export, Draft, Selection, Part, Artifact, Caller, Status, and MOVES, the legal status changes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+
+class Status(StrEnum):
+    """The life of an export."""
+
+    CREATED = "created"
+    QUEUED = "queued"
+    RUNNING = "running"
+    INTERRUPTED = "interrupted"
+    COMPLETED = "completed"
+    FAILED = "failed"
+    EXPIRED = "expired"
+
+
+MOVES: Mapping[Status, frozenset[Status]] = {
+    Status.CREATED: frozenset({Status.QUEUED, Status.INTERRUPTED, Status.FAILED}),
+    Status.QUEUED: frozenset({Status.RUNNING, Status.INTERRUPTED, Status.FAILED}),
+    Status.RUNNING: frozenset({Status.INTERRUPTED, Status.COMPLETED, Status.FAILED}),
+    Status.INTERRUPTED: frozenset({Status.QUEUED, Status.EXPIRED}),
+    Status.FAILED: frozenset({Status.QUEUED, Status.EXPIRED}),
+    Status.COMPLETED: frozenset({Status.EXPIRED}),
+    Status.EXPIRED: frozenset(),
+}
+
+ACTIVE = frozenset({Status.CREATED, Status.QUEUED, Status.RUNNING})
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who asks. `tenant` None with `all_tenants` False never happens: access refuses to make it."""
+
+    id: str
+    name: str
+    tenant: str | None
+    all_tenants: bool = False
+    resources: tuple[str, ...] = ()  # empty: every resource
+    read_only: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """The part of a draft about one resource.
+
+    `fields`: dotted names, `*`, `rel.*`; empty means every field of the root and of each include.
+    `filters`: `attr_or_attr_predicate` -> value, ANDed. `segments`: names of saved filters, ANDed.
+    """
+
+    resource: str
+    fields: tuple[str, ...] = ()
+    includes: tuple[str, ...] = ()
+    filters: Mapping[str, Any] = field(default_factory=dict)
+    segments: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """A request in core words, unchecked."""
+
+    selections: tuple[Selection, ...]
+    formats: tuple[str, ...] = ("json",)
+    compress: str | None = None  # None | "gzip"
+    part_bytes: int | None = None  # wanted size of a part, bytes of the source's text; None: chosen
+    fragment_bytes: int | None = None  # rotate a fragment before it passes this many raw bytes
+    fragment_rows: int | None = None  # rotate a fragment at this many rows
+    reference: str | None = None
+    reference_origin: str | None = None
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+    dialect: str = ""
+    wire: Mapping[str, Any] = field(default_factory=dict)  # the asker's own words, for rendering them back
+
+
+@dataclass(frozen=True, slots=True)
+class Export:
+    """One request and its whole life, as the ledger knows it. Times are aware, UTC."""
+
+    id: str
+    tenant: str | None
+    caller: str
+    dialect: str
+    status: Status
+    draft: Mapping[str, Any]
+    matched: int | None
+    processed: int
+    parts: int
+    parts_done: int
+    created_at: Any
+    updated_at: Any
+    queued_at: Any = None
+    started_at: Any = None
+    completed_at: Any = None
+    interrupted_at: Any = None
+    failed_at: Any = None
+    expires_at: Any = None
+    estimated_completion_at: Any = None
+    instant_at: Any = None
+    position: int | None = None  # 1 is next; None when not waiting
+    generation: int = 0
+    consistency: str = "snapshot"
+    errors: tuple[Mapping[str, Any], ...] = ()
+    reference: str | None = None
+    reference_origin: str | None = None
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def percentage(self) -> float:
+        """0 to 100; 100 only when completed."""
+        if self.status is Status.COMPLETED:
+            return 100.0
+        if not self.matched:
+            return 0.0
+        return min(99.9, round(100.0 * self.processed / self.matched, 1))
+
+
+@dataclass(frozen=True, slots=True)
+class Artifact:
+    """What the asker downloads: one file, made of framing bytes and fragments. Sizes in bytes."""
+
+    export: str
+    selection: int
+    format: str
+    name: str
+    media_type: str
+    length: int
+    raw_length: int
+    crc32: int
+    rows: int
+    etag: str
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One unit of work, restart and output: a range of one selection in one format. Number 0 is the planning."""
+
+    export: str
+    n: int
+    selection: int
+    format: str
+    range: Mapping[str, Any]
+    attempt: int
+    generation: int
+
+
+@dataclass(frozen=True, slots=True)
+class Fragment:
+    """A part's bytes: rows without frame, one object of the store.
+
+    `length` and `sha256` are of the stored bytes, `raw_length` and `crc32` of the text before compression.
+    """
+
+    selection: int
+    format: str
+    part: int
+    seq: int
+    key: str
+    length: int
+    raw_length: int
+    crc32: int
+    rows: int
+    sha256: str
+    related: Mapping[str, int] = field(default_factory=dict)

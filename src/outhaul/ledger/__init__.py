@@ -1,0 +1,1 @@
+"""Our own database: what is true about exports, parts, fragments, snapshots, tokens and events."""

@@ -1,0 +1,28 @@
+"""Finds the siblings of a folder by name: the file's name is the value that a user types."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from pkgutil import iter_modules
+from types import ModuleType
+
+from outhaul.errors import UnknownSibling
+
+
+def names(package: ModuleType) -> tuple[str, ...]:
+    """The siblings in a package, sorted; names that begin with `_` are not siblings."""
+    return tuple(sorted(found.name for found in iter_modules(package.__path__) if not found.name.startswith("_")))
+
+
+def load(package: ModuleType, name: str) -> ModuleType:
+    """The sibling's module; UnknownSibling names the choices."""
+    choices = names(package)
+    if name not in choices:
+        kind = package.__name__.rsplit(".", 1)[-1]
+        raise UnknownSibling(
+            f"There is no {kind.removesuffix('s')} {name!r}.",
+            hint=f"One of: {', '.join(choices)}.",
+            wrong=name,
+            choices=choices,
+        )
+    return import_module(f"{package.__name__}.{name}")
