@@ -1,0 +1,76 @@
+# Needs git, make and Python >= 3.11; everything else is taken into .tools and .venv, inside this folder.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+PYTHON ?= $(shell for name in python3 python3.14 python3.13 python3.12 python3.11 python; do \
+	$$name -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$name; break; }; done)
+UV := scripts/uv
+IN := .venv/bin
+SCALE ?= 0.1
+# program:Debian package
+PROGRAMS := chromium:chromium node:nodejs
+COMPILE = $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --upgrade
+PYTEST = $(IN)/python -m pytest --numprocesses logical --maxprocesses 8 --dist worksteal
+
+.PHONY: help setup check test test-all wheel demo bench lock clean programs
+
+help: ## this list
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1	\2/p' $(MAKEFILE_LIST) | expand -t 16
+
+setup: .venv/.ready ## the environment only; ends with a working .venv/bin/outhaul
+
+check: setup ## lint, format, types, direction of imports, rules of the house
+	$(IN)/ruff check --quiet .
+	$(IN)/ruff format --quiet --check .
+	$(IN)/mypy --no-error-summary
+	$(IN)/lint-imports --no-logo >.tools/imports.txt || { cat .tools/imports.txt; exit 1; }
+	$(IN)/python -m pytest -q -p no:xdist tests/test_house.py
+
+test: setup programs ## everything but the heavy tests, in ten minutes or less
+	$(PYTEST) -m "not heavy"
+
+test-all: setup programs ## every test
+	$(PYTEST)
+
+wheel: setup ## dist/outhaul-VERSION-py3-none-any.whl
+	$(UV) build --quiet --wheel --no-build-isolation --python $(IN)/python --out-dir dist
+
+demo: setup $(if $(SOURCE),,.venv/.demo) ## a shop's data, served, exported and proven; SOURCE=URL: your own database
+	@$(IN)/outhaul demo $(if $(SOURCE),'$(SOURCE)')
+
+bench: setup ## speed beside the database's own tools; SCALE=0.1
+	$(IN)/python -m bench --scale $(SCALE)
+
+lock: .tools/.ready ## pin the newest versions that pyproject.toml allows, with hashes
+	$(COMPILE) --group tools --no-deps -o requirements-tools.lock
+	$(COMPILE) --group demo --no-deps -o requirements-demo.lock
+	$(COMPILE) pyproject.toml -o requirements.lock
+	$(COMPILE) pyproject.toml --group dev --constraint requirements.lock -o requirements-dev.lock
+
+clean: ## remove all that make has made
+	rm -rf .venv .tools .demo .hypothesis .mypy_cache .pytest_cache .ruff_cache .import_linter_cache dist build
+
+.tools/.ready: requirements-tools.lock
+	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed; say where it is: make $(MAKECMDGOALS) PYTHON=/path/to/python3" >&2; exit 1; }
+	@rm -rf .tools
+	@$(PYTHON) -m venv .tools || { echo "This Python cannot make environments. On Debian: apt-get install python3-venv" >&2; exit 1; }
+	@.tools/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-tools.lock
+	@touch $@
+
+.venv/.ready: .tools/.ready requirements-dev.lock pyproject.toml
+	@test -x $(IN)/python || $(UV) venv --quiet --python .tools/bin/python .venv
+	@rm -f .venv/.demo
+	@$(UV) pip sync --quiet --python $(IN)/python --require-hashes requirements-dev.lock
+	@$(UV) pip install --quiet --python $(IN)/python --no-deps --no-build-isolation --editable .
+	@touch $@
+
+.venv/.demo: .venv/.ready requirements-demo.lock
+	@$(UV) pip install --quiet --python $(IN)/python --no-deps --require-hashes -r requirements-demo.lock
+	@touch $@
+
+programs: # what the tests run and no Python package carries
+	@missing=; for pair in $(PROGRAMS); do command -v $${pair%%:*} >/dev/null || missing+=" $${pair##*:}"; done; \
+	if [ -z "$$missing" ]; then exit 0; fi; \
+	install="apt-get update -qq && apt-get install -y -qq --no-install-recommends$$missing"; \
+	if [ "$$CI" = true ] && [ "$$(id -u)" = 0 ]; then export DEBIAN_FRONTEND=noninteractive; eval "$$install"; \
+	else echo "Programs that the tests run are missing. This line installs them:" >&2; \
+	echo "  sudo sh -c '$$install'" >&2; exit 1; fi
