@@ -119,8 +119,10 @@ class Server:
 
     @classmethod
     def from_data(cls, data: dict[str, Any]) -> Server:
-        paths = {name: data[name] and Path(data[name]) for name in ("bindir", "log")}
-        return cls(data["url"], data["major"], port=data["port"], **paths)
+        server = cls(data["url"], data["major"], port=data["port"])
+        server.bindir = data["bindir"] and Path(data["bindir"])
+        server.log = data["log"] and Path(data["log"])
+        return server
 
     @classmethod
     def make(cls, major: int, home: Path) -> Server:
@@ -149,7 +151,8 @@ class Server:
         return server
 
     def _run(self, program: str, *args: str) -> None:
-        assert self.bindir and self.data
+        assert self.bindir
+        assert self.data
         done = subprocess.run(
             [self.bindir / program, "-D", self.data, *args],
             capture_output=True,
@@ -162,7 +165,9 @@ class Server:
 
     def start(self) -> None:
         """Start the server and wait until it answers. It ends with the process that started it."""
-        assert self.bindir and self.data and self.log
+        assert self.bindir
+        assert self.data
+        assert self.log
         # The signal of a parent's death is that of its thread: a short-lived thread must not take the server along.
         guarded = sys.platform == "linux" and threading.current_thread() is threading.main_thread()
         with self.log.open("ab") as log:
@@ -172,7 +177,7 @@ class Server:
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
-                preexec_fn=_die_with_parent if guarded else None,
+                preexec_fn=_die_with_parent if guarded else None,  # noqa: PLW1509  # one system call, no lock
                 **_identity(),
             )
         deadline = time.monotonic() + PATIENCE
