@@ -2,12 +2,58 @@
 
 from __future__ import annotations
 
+import os
+import sqlite3
 import subprocess
+import sys
+from pathlib import Path
+from zipfile import ZipFile
 
 import psycopg
 import pytest
 
 from tests.postgres import Server
+
+ROOT = Path(__file__).parent.parent
+UV = ROOT / "scripts" / "uv"
+
+
+def run(*command: str | Path, cwd: Path = ROOT) -> str:
+    """What a command printed; its environment knows nothing of this one."""
+    environment = {
+        name: value for name, value in os.environ.items() if not name.startswith(("OUTHAUL", "PYTHON"))
+    }
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=cwd, env=environment)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("dist")
+    run(UV, "build", "--wheel", "--no-build-isolation", "--python", sys.executable, "--out-dir", folder)
+    (found,) = folder.glob("outhaul-*.whl")
+    return found
+
+
+def test_the_wheel_holds_every_file_of_the_package(wheel: Path) -> None:
+    listed = run("git", "ls-files", "src/outhaul").split()
+    assert {name.removeprefix("src/") for name in listed} <= set(ZipFile(wheel).namelist())
+
+
+def test_the_wheel_exports_from_an_empty_environment(wheel: Path, tmp_path: Path) -> None:
+    python, outhaul = tmp_path / "venv/bin/python", tmp_path / "venv/bin/outhaul"
+    run(UV, "venv", "--python", sys.executable, tmp_path / "venv")
+    run(UV, "pip", "sync", "--python", python, "--require-hashes", ROOT / "requirements.lock")
+    run(UV, "pip", "install", "--python", python, "--no-deps", wheel)
+    assert "export" in run(outhaul, "--help", cwd=tmp_path)
+    with sqlite3.connect(tmp_path / "shop.db") as shop:
+        shop.execute("CREATE TABLE skus (id INTEGER PRIMARY KEY, name TEXT)")
+        shop.execute("INSERT INTO skus VALUES (1, 'Tea, green'), (2, NULL)")
+    shop.close()
+    run(outhaul, "export", "sqlite:///shop.db", "skus", "--output", "out", cwd=tmp_path)
+    assert (tmp_path / "out" / "skus.csv").read_bytes() == b'id,name\n1,"Tea, green"\n2,\n'
+    assert (tmp_path / "out" / "manifest.json").exists()
 
 
 @pytest.mark.every_postgres
