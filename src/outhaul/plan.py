@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
 
+from outhaul import filters
 from outhaul.catalog import Type
 from outhaul.filters import Condition
 
@@ -69,3 +72,45 @@ class Plan:
     tenant: str | None
     catalog: str  # fingerprint
     consistency: str = "snapshot"
+
+
+def to_data(plan: Plan) -> dict[str, Any]:
+    """JSON-able form, from which `from_data` makes the same plan again."""
+    names = (name for name in Plan.__dataclass_fields__ if name not in {"selections", "formats"})
+    data = {name: getattr(plan, name) for name in names}
+    return data | {
+        "selections": [_node_data(node) for node in plan.selections],
+        "formats": list(plan.formats),
+    }
+
+
+def from_data(data: Mapping[str, Any]) -> Plan:
+    """The plan that `to_data` was given, also after a way through JSON."""
+    selections = tuple(_node(one) for one in data["selections"])
+    return Plan(**{**data, "selections": selections, "formats": tuple(data["formats"])})
+
+
+def _node_data(node: Node) -> dict[str, Any]:
+    data = {name: getattr(node, name) for name in ("name", "resource", "schema", "table", "kind", "many")}
+    return data | {
+        "on": [list(pair) for pair in node.on],
+        "columns": [asdict(column) for column in node.columns],
+        "key": [asdict(column) for column in node.key],
+        "where": filters.to_data(node.where),
+        "children": [_node_data(child) for child in node.children],
+    }
+
+
+def _node(data: Mapping[str, Any]) -> Node:
+    made = {
+        "on": tuple((here, there) for here, there in data["on"]),
+        "columns": tuple(_column(one) for one in data["columns"]),
+        "key": tuple(_column(one) for one in data["key"]),
+        "where": filters.from_data(data["where"]),
+        "children": tuple(_node(child) for child in data["children"]),
+    }
+    return Node(**{**data, **made})
+
+
+def _column(data: Mapping[str, Any]) -> Column:
+    return Column(**{**data, "type": Type(data["type"])})
