@@ -11,7 +11,7 @@ PROGRAMS := chromium:chromium node:nodejs
 COMPILE = $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --upgrade
 PYTEST = $(IN)/python -m pytest --numprocesses logical --maxprocesses 8 --dist worksteal
 
-.PHONY: help setup check test test-all wheel demo bench lock clean programs
+.PHONY: help setup check format test test-all wheel demo bench lock clean programs
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1	\2/p' $(MAKEFILE_LIST) | expand -t 16
@@ -24,6 +24,10 @@ check: setup ## lint, format, types, direction of imports, rules of the house
 	$(IN)/mypy --no-error-summary
 	$(IN)/lint-imports --no-logo >.tools/imports.txt || { cat .tools/imports.txt; exit 1; }
 	$(IN)/python -m pytest -q -p no:xdist tests/test_house.py
+
+format: setup ## let ruff repair what it can
+	$(IN)/ruff check --quiet --fix .
+	$(IN)/ruff format --quiet .
 
 test: setup programs ## everything but the heavy tests, in ten minutes or less
 	$(PYTEST) -m "not heavy"
