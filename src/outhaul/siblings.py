@@ -11,7 +11,9 @@ from outhaul.errors import UnknownSibling
 
 def names(package: ModuleType) -> tuple[str, ...]:
     """The siblings in a package, sorted; names that begin with `_` are not siblings."""
-    return tuple(sorted(found.name for found in iter_modules(package.__path__) if not found.name.startswith("_")))
+    return tuple(
+        sorted(found.name for found in iter_modules(package.__path__) if not found.name.startswith("_"))
+    )
 
 
 def load(package: ModuleType, name: str) -> ModuleType:
