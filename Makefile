@@ -22,6 +22,7 @@ check: setup ## lint, format, types, direction of imports, rules of the house
 	$(IN)/ruff check --quiet .
 	$(IN)/ruff format --quiet --check .
 	$(IN)/mypy --no-error-summary
+	$(IN)/vulture
 	$(IN)/lint-imports --no-logo >.tools/imports.txt || { cat .tools/imports.txt; exit 1; }
 	$(IN)/python -m pytest -q -p no:xdist tests/test_house.py
 
