@@ -72,7 +72,8 @@ class Piece:
     """A run of output bytes. `rows` end in it; `starts`/`ends`: its edges are edges of rows.
 
     `offsets` (int, len rows + 1) gives the rows' borders in `data` where they are known; a separator stands between
-    its rows and belongs to the row before it. `related`: child rows finished in it, by dotted include path.
+    its rows and belongs to the row before it. `related`: by dotted include path, how many child rows each of the
+    rows has (int, len rows).
     """
 
     data: bytes | memoryview
@@ -80,4 +81,4 @@ class Piece:
     starts: bool = True
     ends: bool = True
     offsets: np.ndarray[Any, Any] | None = None
-    related: Mapping[str, int] = field(default_factory=dict)
+    related: Mapping[str, np.ndarray[Any, Any]] = field(default_factory=dict)

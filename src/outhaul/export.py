@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
@@ -121,7 +121,11 @@ class Export:
 
 @dataclass(frozen=True, slots=True)
 class Artifact:
-    """What the asker downloads: one file, made of framing bytes and fragments. Sizes in bytes."""
+    """What the asker downloads: one file, made of framing bytes and fragments. Sizes in bytes.
+
+    `raw_length` and `crc32` are of the text before compression. `layout` tells its stretches in order: `{"data": base64}`
+    for framing bytes, `{"key", "length", "sha256", "part", "seq"}` for a fragment; see `downloads.py`.
+    """
 
     export: str
     selection: int
@@ -133,6 +137,7 @@ class Artifact:
     crc32: int
     rows: int
     etag: str
+    layout: Sequence[Mapping[str, Any]] = ()
 
 
 @dataclass(frozen=True, slots=True)
