@@ -32,7 +32,11 @@ class Type(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """One exportable column. `scale` is the number of decimals, None when unconstrained."""
+    """One exportable column. `scale` is the number of decimals, None when unconstrained.
+
+    `native` can stand in a cast: PostgreSQL's format_type() (of a domain: its base type; schema-qualified and quoted
+    for an enum), on SQLite INTEGER, REAL, NUMERIC, TEXT or BLOB.
+    """
 
     name: str
     column: str
@@ -42,6 +46,10 @@ class Field:
     scale: int | None = None
     choices: tuple[str, ...] = ()  # labels of an enum
     description: str = ""
+    declared: str = ""  # the schema's own word where it is not `native`: a domain, SQLite's declared type
+    loose: bool = (
+        False  # the database's equality is not that of bytes, or the type is the catalog file's word
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +96,9 @@ class Resource:
     tenant: TenantRule | None = None
     fixed: Mapping[str, Any] = field(default_factory=dict)  # predicate -> value; no caller can lift it
     columns: tuple[Field, ...] = ()  # every column, hidden ones too: keys, joins and rules may use them
+    ways: tuple[
+        Relationship, ...
+    ] = ()  # every relationship, those to hidden resources too: rules may walk them
     identity: str | None = None
     timestamps: tuple[str, ...] = ()
     description: str = ""
@@ -109,6 +120,11 @@ class Catalog:
     source: str  # sqlite | postgresql
     resources: Mapping[str, Resource]
     hidden: tuple[Hidden, ...] = ()
+    behind: Mapping[str, Resource] = field(default_factory=dict)  # not offered; rules may walk through them
+
+    def resource(self, name: str) -> Resource:
+        """A resource, offered or behind; KeyError."""
+        return self.resources[name] if name in self.resources else self.behind[name]
 
     @property
     def fingerprint(self) -> str:

@@ -1,0 +1,197 @@
+"""Reads `attr_or_attr_predicate: value` into conditions: names against the catalog, values against their types."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from difflib import get_close_matches
+from typing import Any
+
+from outhaul import values
+from outhaul.catalog import Catalog, Field, Relationship, Resource, Type
+from outhaul.errors import OuthaulError, TooMuch, UnknownField, UnknownPredicate
+from outhaul.filters import OPS, Condition, Exists, Hop, Not, Op, Test, either, every
+from outhaul.values import Limits, Where
+
+Guard = Callable[[Resource], Condition]  # what each row of a resource must meet for this asker; may refuse
+
+NAME = 500  # characters of a filter's name
+ALTERNATIVES = 20  # attributes joined by `_or_`
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """A field, and the relationships that lead to it."""
+
+    walk: tuple[Relationship, ...]
+    field: Field
+
+
+@dataclass(frozen=True, slots=True)
+class Reader:
+    """Reads filters on the resources of one catalog for one asker.
+
+    `owner`: the names are the owner's (a rule of the catalog file), who may name hidden columns and resources.
+    """
+
+    catalog: Catalog
+    guard: Guard
+    limits: Limits = values.DEFAULT
+    owner: bool = False
+
+    def read(self, resource: Resource, filters: Mapping[str, Any], where: Where = ("filters",)) -> Condition:
+        """All of the filters; UnknownField, UnknownPredicate, WrongValue, TooMuch and what the guard raises."""
+        if len(filters) > self.limits.filters:
+            raise too_much("filters", len(filters), self.limits.filters, where)
+        return every(*(self._one(resource, name, value, (*where, name)) for name, value in filters.items()))
+
+    def _one(self, resource: Resource, name: str, value: Any, where: Where) -> Condition:
+        if len(name) > NAME:
+            raise too_much("characters in a filter's name", len(name), NAME, where)
+        for predicate in endings(name):
+            ways = self._alternatives(resource, name.removesuffix(f"_{predicate}"), {}, where)
+            if ways:
+                return either(*(self._said(resource, way, predicate, value, where) for way in ways))
+        raise self._unknown(resource, name, where)
+
+    def _alternatives(
+        self, resource: Resource, text: str, known: dict[str, tuple[Way, ...]], where: Where
+    ) -> tuple[Way, ...]:
+        """The attributes that `_or_` joins; a name that holds `_or_` itself goes first, then the longest."""
+        if text not in known:
+            whole = self.way(resource, text)
+            known[text] = (whole,) if whole else ()
+            joints = [at for at in range(len(text)) if text.startswith("_or_", at)]
+            if len(joints) >= ALTERNATIVES:
+                raise too_much("attributes in one filter", len(joints) + 1, ALTERNATIVES, where)
+            for at in () if whole else reversed(joints):
+                first = self.way(resource, text[:at])
+                rest = self._alternatives(resource, text[at + 4 :], known, where) if first else ()
+                if first and rest:
+                    known[text] = (first, *rest)
+                    break
+        return known[text]
+
+    def way(self, resource: Resource, text: str, depth: int | None = None) -> Way | None:
+        """A field by its name or by a path with dots or underscores; fields go before relationships."""
+        left = self.limits.depth if depth is None else depth
+        found = self._field(resource, text)
+        if found:
+            return Way((), found)
+        for relationship in sorted(self.ways(resource), key=lambda one: (-len(one.name), one.name)):
+            rest = text[len(relationship.name) :]
+            if left and text.startswith(relationship.name) and rest[:1] in {".", "_"}:
+                below = self.way(self.catalog.resource(relationship.target), rest[1:], left - 1)
+                if below:
+                    return Way((relationship, *below.walk), below.field)
+        return None
+
+    def ways(self, resource: Resource) -> tuple[Relationship, ...]:
+        return resource.ways if self.owner else resource.relationships
+
+    def _field(self, resource: Resource, name: str) -> Field | None:
+        if not self.owner:
+            return next((one for one in resource.fields if one.name == name), None)
+        by_name = next((one for one in resource.columns if one.name == name), None)
+        return by_name or next((one for one in resource.columns if one.column == name), None)
+
+    def _said(self, resource: Resource, way: Way, predicate: str, value: Any, where: Where) -> Condition:
+        op = OPS[predicate]
+        field = way.field
+        if field.type not in op.types:
+            raise _unfit(resource, way, predicate, where)
+        if op.takes == "flag":
+            predicate = predicate if values.truth(value, where) else op.opposite
+        given = self._values(op, field, value, where)
+        test = Test(field.column, field.type, field.native, predicate, given, field.loose)
+        return self._walked(way.walk, test, OPS[predicate].nothing)
+
+    def _values(self, op: Op, field: Field, value: Any, where: Where) -> tuple[str, ...]:
+        match op.takes:
+            case "flag":
+                return ()
+            case "pattern":
+                return (values.pattern(value, where, self.limits),)
+            case "one" if op.typed:
+                return (values.checked(field, value, where, self.limits),)
+            case "one":
+                return (values.plain(value, where, self.limits),)
+            case "many":
+                listed = values.many(value, where, self.limits)
+                return tuple(dict.fromkeys(values.checked(field, one, where, self.limits) for one in listed))
+
+    def _walked(self, walk: tuple[Relationship, ...], test: Condition, nothing: bool) -> Condition:
+        if not walk:
+            return test
+        target = self.catalog.resource(walk[0].target)
+        hop = Hop(target.schema, target.table, walk[0].on)
+        allowed = self.guard(target)
+        found = Exists(hop, every(allowed, self._walked(walk[1:], test, nothing)))
+        return either(Not(Exists(hop, allowed)), found) if nothing else found
+
+    def _unknown(self, resource: Resource, name: str, where: Where) -> OuthaulError:
+        """The error that says which part of a name nobody knows."""
+        for ending in endings(name):
+            return self._unknown_field(resource, name.removesuffix(f"_{ending}"), where)
+        stem = max((stem for stem in _stems(name) if self.way(resource, stem)), key=len, default="")
+        way = self.way(resource, stem)
+        if way:
+            fit = _fitting(way.field.type)
+            text = f"{resource.name}.{stem} has no predicate {name[len(stem) + 1 :]!r}."
+            return UnknownPredicate(
+                text, hint=hint(fit), where=where, wrong=name[len(stem) + 1 :], choices=fit
+            )
+        text = f"The filter {name!r} does not end in a predicate."
+        return UnknownPredicate(text, hint=hint(tuple(OPS)), where=where, wrong=name, choices=tuple(OPS))
+
+    def _unknown_field(self, resource: Resource, text: str, where: Where) -> OuthaulError:
+        for attribute in text.split("_or_"):
+            if not self.way(resource, attribute):
+                return self._lost(resource, attribute, where)
+        return self._lost(resource, text, where)
+
+    def _lost(self, resource: Resource, text: str, where: Where) -> OuthaulError:
+        """The path is walked as far as it is known; what is left is the wrong name."""
+        for relationship in sorted(self.ways(resource), key=lambda one: -len(one.name)):
+            rest = text.removeprefix(relationship.name)
+            if rest != text and rest[:1] in {".", "_"}:
+                return self._lost(self.catalog.resource(relationship.target), rest[1:], where)
+        names = [one.name for one in (resource.columns if self.owner else resource.fields)]
+        near = nearest(text, [*names, *(one.name for one in self.ways(resource))])
+        message = f"{resource.name} has no field {text!r} to filter by."
+        return UnknownField(message, hint=hint(near), where=where, wrong=text, choices=near)
+
+
+def endings(name: str) -> Iterator[str]:
+    """The predicates that a filter's name may end in, longest first."""
+    yield from sorted((op for op in OPS if name.endswith(f"_{op}")), key=len, reverse=True)
+
+
+def _stems(name: str) -> Iterator[str]:
+    yield from (name[:at] for at in range(1, len(name)) if name[at] == "_")
+
+
+def _fitting(kind: Type) -> tuple[str, ...]:
+    return tuple(name for name, op in OPS.items() if kind in op.types)
+
+
+def _unfit(resource: Resource, way: Way, predicate: str, where: Where) -> UnknownPredicate:
+    fit = _fitting(way.field.type)
+    path = ".".join([resource.name, *(one.name for one in way.walk), way.field.name])
+    message = f"{path} is {way.field.type}, which has no predicate {predicate!r}."
+    return UnknownPredicate(message, hint=hint(fit), where=where, wrong=predicate, choices=fit)
+
+
+def nearest(wrong: str, names: list[str]) -> tuple[str, ...]:
+    """The names that are meant most probably, nearest first; every name when none is near and they are few."""
+    close = get_close_matches(wrong[:100], names, n=5, cutoff=0.5)
+    return tuple(dict.fromkeys(close + (sorted(names)[:20])))
+
+
+def hint(choices: tuple[str, ...]) -> str:
+    return f"One of: {', '.join(choices)}." if choices else "There is none."
+
+
+def too_much(what: str, value: int, limit: int, where: Where) -> TooMuch:
+    facts = {"value": value, "limit": limit}
+    return TooMuch(f"{value:,} {what} are more than {limit:,}.", where=where, wrong=str(value), facts=facts)
