@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Iterable
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
@@ -37,19 +38,23 @@ def count(connection: sa.Connection, look: Look) -> Count:
     return Count(rows, distinct or 0, sums)
 
 
-def unfit(
-    connection: sa.Connection, resource: Resource, fields: Iterable[Field], fits: tuple[str, ...]
-) -> set[str]:
-    """Fields of a SQLite table that hold values of other storage classes than those named: they have no sum."""
+def fit(connection: sa.Connection, look: Look) -> Look:
+    """The look without columns of a SQLite table that hold something else than their declared kind of number."""
+    if connection.dialect.name != "sqlite":
+        return look
+    floats = _of_class(connection, look.resource, look.floats, ("integer", "real"))
+    return replace(look, exact=_of_class(connection, look.resource, look.exact, ("integer",)), floats=floats)
+
+
+def _of_class(
+    connection: sa.Connection, resource: Resource, fields: tuple[Field, ...], classes: tuple[str, ...]
+) -> tuple[Field, ...]:
     here = _table(resource, "r0")
-    strange = {
-        field.name: sa.func.count().filter(sa.func.typeof(here.c[field.column]).not_in([*fits, "null"]))
-        for field in fields
-    }
-    if not strange or connection.dialect.name != "sqlite":
-        return set()
-    found = connection.execute(sa.select(*strange.values()).select_from(here)).one()
-    return {name for name, rows in zip(strange, found, strict=True) if rows}
+    kinds = (sa.func.typeof(here.c[field.column]) for field in fields)
+    strange = _one(
+        connection, here, [sa.func.count().filter(kind.not_in((*classes, "null"))) for kind in kinds]
+    )
+    return tuple(field for field, rows in zip(fields, strange, strict=True) if not rows)
 
 
 def rows_of(connection: sa.Connection, resource: Resource) -> int:
@@ -76,14 +81,13 @@ def _joined(look: Look) -> tuple[sa.FromClause, sa.FromClause]:
 def _one(
     connection: sa.Connection, joined: sa.FromClause, wanted: Iterable[sa.ColumnElement[Any]]
 ) -> list[Any]:
-    return list(connection.execute(sa.select(*wanted).select_from(joined)).one())
+    columns = list(wanted)
+    return list(connection.execute(sa.select(*columns).select_from(joined)).one()) if columns else []
 
 
 def _exact_sums(
     connection: sa.Connection, joined: sa.FromClause, here: sa.FromClause, fields: tuple[Field, ...]
 ) -> dict[str, str]:
-    if not fields:
-        return {}
     columns = [here.c[field.column] for field in fields]
     if (
         connection.dialect.name == "sqlite"
