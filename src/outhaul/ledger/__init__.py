@@ -1,1 +1,32 @@
 """Our own database: what is true about exports, parts, fragments, snapshots, tokens and events."""
+
+from __future__ import annotations
+
+from outhaul.ledger.admission import Delivery
+from outhaul.ledger.closing import Done, Facts
+from outhaul.ledger.events import Event
+from outhaul.ledger.listing import RESOURCE, SORTABLE
+from outhaul.ledger.parts import Lease, Verdict
+from outhaul.ledger.planned import Planned
+from outhaul.ledger.snapshots import Snapshot
+from outhaul.ledger.terms import Terms
+from outhaul.ledger.tokens import NewToken, Token, Tokens
+
+__all__ = [
+    "RESOURCE",
+    "SORTABLE",
+    "Delivery",
+    "Done",
+    "Event",
+    "Facts",
+    "Lease",
+    "Ledger",
+    "NewToken",
+    "Planned",
+]
+__all__ += ["Snapshot", "Terms", "Token", "Verdict"]
+
+
+class Ledger(Tokens):
+    """What is true. Each transition is one conditional UPDATE in a short transaction; leases are on the database's
+    clock. Safe to use from several threads and processes at once."""

@@ -1,0 +1,135 @@
+"""Closing an export: the facts that its proof rests on, and the transition to completed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import sqlalchemy as sa
+
+from outhaul import plan as plans
+from outhaul.export import Artifact, Export, Fragment, Status
+from outhaul.ledger import states
+from outhaul.ledger.clock import now
+from outhaul.ledger.database import moved
+from outhaul.ledger.events import tell
+from outhaul.ledger.exports import fragment_of
+from outhaul.ledger.progress import shown, shown_export
+from outhaul.ledger.tables import artifacts, exports, fragments, parts
+from outhaul.ledger.upkeep import Upkeep
+from outhaul.plan import Plan
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """A settled part: what it was to read, and what it says it wrote."""
+
+    n: int
+    selection: int
+    format: str
+    range: Mapping[str, Any]
+    attempt: int
+    rows: int
+    related: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """All that the ledger recorded about an export whose parts are done. `counts`: per selection, rows matched by
+    include path ("" is the root); `tables`: fingerprints of the source's tables; `remakes`: generations lost."""
+
+    export: Export
+    plan: Plan
+    counts: Sequence[Mapping[str, int]]
+    tables: Mapping[str, Any]
+    parts: tuple[Done, ...]
+    fragments: tuple[Fragment, ...]
+
+
+class Closing(Upkeep):
+    """The end of an export."""
+
+    def closable(self) -> tuple[str, ...]:
+        """Exports at work of which every part is done."""
+        planned = sa.exists().where(parts.c.export == exports.c.id, parts.c.n == 0, parts.c.state == "done")
+        with self._read() as read:
+            found = sa.select(exports.c.id).where(states.at_work(), planned, ~_unfinished())
+            return tuple(read.execute(found.order_by(exports.c.created_at)).scalars())
+
+    def facts(self, export_id: str) -> Facts | None:
+        """What is recorded now; None when it has been removed or begins anew."""
+        with self._read() as read:
+            row = read.execute(shown().where(exports.c.id == export_id, states.present())).one_or_none()
+            if row is None or row.counts is None:
+                return None
+            done = sa.select(parts).where(parts.c.export == export_id, parts.c.n > 0).order_by(parts.c.n)
+            written = sa.select(fragments).where(fragments.c.export == export_id)
+            return Facts(
+                export=shown_export(row),
+                plan=plans.from_data(row.plan),
+                counts=row.counts,
+                tables=row.tables,
+                parts=tuple(_done(part) for part in read.execute(done)),
+                fragments=tuple(
+                    fragment_of(one)
+                    for one in read.execute(written.order_by(fragments.c.part, fragments.c.seq))
+                ),
+            )
+
+    def complete(self, export_id: str, generation: int, made: Sequence[Artifact], manifest: str) -> bool:
+        """Completed, with these artifacts and the manifest under this key. False: somebody else was faster, or it was
+        interrupted, removed or begun anew meanwhile."""
+        with self._write() as write:
+            states.lock(write, export_id)
+            states.begin(write, export_id)
+            completed = (
+                exports.update()
+                .where(
+                    exports.c.id == export_id,
+                    exports.c.status == Status.RUNNING,
+                    exports.c.generation == generation,
+                    states.present(),
+                    ~_unfinished(),
+                )
+                .values(
+                    status=Status.COMPLETED,
+                    shown=sa.func.coalesce(exports.c.matched, 0),
+                    completed_at=now(),
+                    updated_at=now(),
+                    expires_at=now() + self.terms.retention.total_seconds(),
+                    manifest=manifest,
+                )
+            )
+            if not moved(write, completed):
+                return False
+            rows = [asdict(artifact) | {"n": n} for n, artifact in enumerate(made)]
+            if rows:
+                write.execute(artifacts.insert(), rows)
+            states.let_go(write, export_id)
+            tell(write, export_id, "completed", artifacts=len(rows))
+            return True
+
+    def disprove(self, export_id: str, generation: int, error: Mapping[str, Any]) -> bool:
+        """The proof of this generation does not hold: the export has failed, and a start begins anew."""
+        with self._write() as write:
+            row = states.lock(write, export_id)
+            if row is None or row.generation != generation or not states.end(write, export_id, [dict(error)]):
+                return False
+            states.let_go(write, export_id)
+            return True
+
+    def manifest_key(self, export_id: str) -> str | None:
+        """Where the manifest lies in the store; None until completed."""
+        with self._read() as read:
+            found = sa.select(exports.c.manifest).where(exports.c.id == export_id, states.present())
+            key: str | None = read.execute(found).scalar_one_or_none()
+            return key
+
+
+def _unfinished() -> sa.ColumnElement[bool]:
+    return sa.exists().where(parts.c.export == exports.c.id, parts.c.state != "done")
+
+
+def _done(row: Any) -> Done:
+    return Done(row.n, row.selection, row.format, row.range, row.attempt, row.rows, row.related)

@@ -1,0 +1,140 @@
+"""The ledger's database: one engine that writes, one that reads, and the way to the newest schema."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.resources import as_file, files
+from pathlib import Path
+from typing import Any, Self
+
+import sqlalchemy as sa
+from sqlalchemy.engine import URL, make_url
+
+from outhaul.errors import Misconfigured
+from outhaul.ledger.terms import Terms
+
+HEAD = "0001"  # the newest revision in migrations/versions
+LOCKS = {
+    "migrate": 0x6F7574_01,
+    "admit": 0x6F7574_02,
+}  # advisory locks of PostgreSQL, ours by the letters "out"
+PATIENCE = 15.0  # seconds to wait for another writer or a server that does not answer
+
+
+class Database:
+    """Two engines on one database: writes of SQLite begin with the write lock, reads never wait for it."""
+
+    def __init__(self, url: str, terms: Terms | None = None) -> None:
+        self.url = url
+        self.terms = terms or Terms()
+        address = make_url(url)
+        if address.get_backend_name() == "sqlite":
+            self._writer, self._reader = _sqlite(address)
+        elif address.get_backend_name() == "postgresql":
+            self._writer = self._reader = _postgresql(address)
+        else:
+            raise Misconfigured(
+                f"A ledger cannot live in {address.get_backend_name()}.",
+                hint="Use sqlite:///file.db or postgresql://user@host/database.",
+            )
+
+    @property
+    def dialect(self) -> sa.Dialect:
+        return self._writer.dialect
+
+    @contextmanager
+    def _write(self, lock: str | None = None) -> Iterator[sa.Connection]:
+        """A transaction that writes; `lock` names a step that only one process at a time may take."""
+        with self._writer.begin() as connection:
+            if lock and self.dialect.name == "postgresql":
+                connection.execute(sa.select(sa.func.pg_advisory_xact_lock(LOCKS[lock])))
+            yield connection
+
+    @contextmanager
+    def _read(self) -> Iterator[sa.Connection]:
+        with self._reader.connect() as connection:
+            yield connection
+
+    def revision(self) -> str | None:
+        """The schema's revision; None in an empty database."""
+        with self._read() as read:
+            if not sa.inspect(read).has_table("alembic_version"):
+                return None
+            found: str | None = read.execute(sa.text("SELECT version_num FROM alembic_version")).scalar()
+            return found
+
+    def migrate(self) -> None:
+        """Bring the schema to the newest revision; several processes may do it at once."""
+        if self.revision() == HEAD:
+            return
+        from alembic import command
+        from alembic.config import Config
+
+        with as_file(files("outhaul.ledger") / "migrations") as folder, self._write("migrate") as connection:
+            config = Config()
+            config.set_main_option("script_location", str(folder).replace("%", "%%"))
+            config.attributes["connection"] = connection
+            command.upgrade(config, "head")
+
+    def close(self) -> None:
+        self._writer.dispose()
+        self._reader.dispose()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def moved(write: sa.Connection, statement: sa.Update | sa.Delete) -> bool:
+    """Whether a conditional statement found its row."""
+    return write.execute(statement).rowcount > 0
+
+
+def _sqlite(url: URL) -> tuple[sa.Engine, sa.Engine]:
+    if not url.database or url.database == ":memory:":
+        raise Misconfigured(
+            "A ledger in memory would be forgotten.", hint="Name a file: sqlite:///ledger.db."
+        )
+    file = Path(url.database)
+    # The file is private from its first byte on; SQLite gives its log and index the same mode.
+    os.close(os.open(file, os.O_CREAT | os.O_RDWR, 0o600))
+    # One connection writes: threads of a process then queue in order instead of polling for the lock.
+    writer = sa.create_engine(
+        url, pool_size=1, max_overflow=0, pool_timeout=PATIENCE, connect_args={"timeout": PATIENCE}
+    )
+    reader = sa.create_engine(url, pool_size=4, max_overflow=16, connect_args={"timeout": PATIENCE})
+    sa.event.listen(writer, "connect", _prepare)
+    sa.event.listen(reader, "connect", _prepare)
+    sa.event.listen(writer, "begin", _begin_immediate)
+    sa.event.listen(reader, "begin", _begin)
+    return writer, reader
+
+
+def _prepare(connection: Any, _record: object) -> None:
+    connection.isolation_level = None  # we say BEGIN ourselves
+    connection.execute("PRAGMA journal_mode=WAL")
+    # FULL: an answered request must survive a power cut, and with NORMAL the last commits of the log may not.
+    connection.execute("PRAGMA synchronous=FULL")
+    connection.execute("PRAGMA foreign_keys=ON")
+
+
+def _begin_immediate(connection: sa.Connection) -> None:
+    connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+
+def _begin(connection: sa.Connection) -> None:
+    connection.exec_driver_sql("BEGIN DEFERRED")
+
+
+def _postgresql(url: URL) -> sa.Engine:
+    return sa.create_engine(
+        url.set(drivername="postgresql+psycopg"),
+        pool_pre_ping=True,
+        pool_size=4,
+        max_overflow=16,
+        connect_args={"connect_timeout": int(PATIENCE), "application_name": "outhaul ledger"},
+    )

@@ -1,0 +1,51 @@
+"""Events: every change of an export with who did it, written in the transaction of the change."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+
+from outhaul.ledger.clock import moment
+from outhaul.ledger.database import Database
+from outhaul.ledger.tables import events, exports
+
+OURSELVES = "outhaul"  # who did it, where nobody asked for it
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """`name`: created amended started planned remade interrupted resumed completed failed expired removed, or
+    what was noted (downloaded)."""
+
+    id: int
+    export: str
+    name: str
+    at: datetime
+    who: str
+    data: dict[str, Any]
+
+
+class Events(Database):
+    """What happened."""
+
+    def events(self, export_id: str) -> tuple[Event, ...]:
+        """Everything that happened to an export, oldest first; still there after its removal."""
+        with self._read() as read:
+            rows = read.execute(sa.select(events).where(events.c.export == export_id).order_by(events.c.id))
+            return tuple(
+                Event(row.id, row.export, row.name, moment(row.at), row.who, row.data) for row in rows
+            )
+
+    def note(self, export_id: str, name: str, who: str, **data: Any) -> None:
+        """Write down what changes nothing in the ledger: a download."""
+        with self._write() as write:
+            tell(write, export_id, name, who, **data)
+
+
+def tell(write: sa.Connection, export_id: str, name: str, who: str = OURSELVES, **data: Any) -> None:
+    """Add an event to the transaction of the change that it tells of."""
+    tenant = sa.select(exports.c.tenant).where(exports.c.id == export_id).scalar_subquery()
+    write.execute(events.insert().values(export=export_id, tenant=tenant, name=name, who=who, data=data))

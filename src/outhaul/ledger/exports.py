@@ -1,0 +1,238 @@
+"""Transitions of exports that somebody asks for: create, amend, interrupt, start, remove."""
+
+from __future__ import annotations
+
+import secrets
+import string
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+
+import sqlalchemy as sa
+
+from outhaul import plan as plans
+from outhaul.errors import NotFound, WrongState
+from outhaul.export import Artifact, Caller, Draft, Export, Fragment, Part, Status
+from outhaul.ledger import states
+from outhaul.ledger.clock import now
+from outhaul.ledger.database import moved
+from outhaul.ledger.events import OURSELVES, tell
+from outhaul.ledger.parts import part_of
+from outhaul.ledger.progress import shown, shown_export
+from outhaul.ledger.snapshots import Snapshots
+from outhaul.ledger.tables import artifacts, exports, fragments, parts, snapshots
+from outhaul.plan import Plan
+
+ID_LENGTH = 10  # of 52 letters: as long as the ids of the APIs that we answer for
+AMENDABLE = frozenset({"reference", "reference_origin", "metadata"})
+
+
+class Exports(Snapshots):
+    """What callers may do with their exports. `tenant` None means: of every tenant."""
+
+    def create(self, *, caller: Caller, draft: Draft, plan: Plan, matched: int | None) -> Export:
+        """A new export under a new id, its part 0 and its first event, in one transaction."""
+        row = {
+            "tenant": caller.tenant,
+            "caller": caller.id,
+            "dialect": draft.dialect,
+            "status": Status.CREATED,
+            "resource": ",".join(selection.resource for selection in draft.selections),
+            "format": ",".join(plan.formats),
+            "formats": len(plan.formats),
+            "draft": asdict(draft),
+            "plan": plans.to_data(plan),
+            "consistency": plan.consistency,
+            "reference": draft.reference,
+            "reference_origin": draft.reference_origin,
+            "metadata": dict(draft.metadata),
+            "matched": matched,
+            "created_at": now(),
+            "updated_at": now(),
+        }
+        while True:
+            export_id = "".join(secrets.choice(string.ascii_letters) for _ in range(ID_LENGTH))
+            try:
+                with self._write() as write:
+                    write.execute(exports.insert().values(id=export_id, **row))
+                    write.execute(parts.insert().values(PLANNING | {"export": export_id}))
+                    tell(write, export_id, "created", caller.id)
+            except sa.exc.IntegrityError:
+                if self._exists(export_id):
+                    continue
+                raise
+            return self.get(export_id)
+
+    def _exists(self, export_id: str) -> bool:
+        with self._read() as read:
+            return read.execute(sa.select(exports.c.id).where(exports.c.id == export_id)).first() is not None
+
+    def get(self, export_id: str, tenant: str | None = None) -> Export:
+        """NotFound when it is not there, was removed, or is another tenant's."""
+        with self._read() as read:
+            row = read.execute(shown().where(_ours(export_id, tenant))).one_or_none()
+        if row is None:
+            raise _missing(export_id)
+        return shown_export(row)
+
+    def amend(
+        self, export_id: str, tenant: str | None = None, who: str = OURSELVES, **changes: Any
+    ) -> Export:
+        """Change `reference`, `reference_origin` or `metadata`, in any state."""
+        assert changes.keys() <= AMENDABLE
+        with self._write() as write:
+            amended = exports.update().where(_ours(export_id, tenant)).values(updated_at=now(), **changes)
+            if not moved(write, amended):
+                raise _missing(export_id)
+            tell(write, export_id, "amended", who, **changes)
+        return self.get(export_id)
+
+    def interrupt(self, export_id: str, tenant: str | None = None, who: str = OURSELVES) -> Export:
+        """Stop until it is started again; running parts see it within a second. WrongState when it has ended."""
+        with self._write() as write:
+            interrupted = (
+                exports.update()
+                .where(_ours(export_id, tenant), exports.c.status.in_(states.before(Status.INTERRUPTED)))
+                .values(status=Status.INTERRUPTED, interrupted_at=now(), updated_at=now())
+            )
+            if not moved(write, interrupted):
+                raise _refusal(write, export_id, tenant, "interrupted", "It can be while it waits or runs.")
+            states.recall(write, export_id)
+            tell(write, export_id, "interrupted", who)
+        return self.get(export_id)
+
+    def start(self, export_id: str, tenant: str | None = None, who: str = OURSELVES) -> Export:
+        """Go on after an interruption or a failure: finished parts stay, as long as their instant is still held;
+        else everything begins anew. WrongState when it is neither interrupted nor failed."""
+        with self._write() as write:
+            states.lock(write, export_id)
+            started = (
+                exports.update()
+                .where(_ours(export_id, tenant), exports.c.status.in_([Status.INTERRUPTED, Status.FAILED]))
+                .values(
+                    status=Status.QUEUED,
+                    checked=False,
+                    queued_at=now(),
+                    updated_at=now(),
+                    failed_at=None,
+                    errors=[],
+                    remakes=0,
+                    schema_changes=0,
+                )
+            )
+            if not moved(write, started):
+                raise _refusal(
+                    write, export_id, tenant, "started", "It can be when it is interrupted or has failed."
+                )
+            write.execute(
+                parts.update()
+                .where(parts.c.export == export_id, parts.c.state.in_(["new", "failed"]))
+                .values(state="new", tries=0, ready_at=now(), error=None)
+            )
+            tell(write, export_id, "resumed", who)
+            if not _under_one_instant(write, export_id):
+                states.remake(write, export_id, who=who)
+        return self.get(export_id)
+
+    def remove(self, export_id: str, tenant: str | None = None, who: str = OURSELVES) -> None:
+        """Gone for everybody at once, in any state; its worker stops within a second and its objects are swept."""
+        with self._write() as write:
+            removed = exports.update().where(_ours(export_id, tenant)).values(deleted_at=now())
+            if not moved(write, removed):
+                raise _missing(export_id)
+            states.recall(write, export_id)
+            states.let_go(write, export_id)
+            tell(write, export_id, "removed", who)
+
+    def plan(self, export_id: str) -> Plan:
+        with self._read() as read:
+            found = sa.select(exports.c.plan).where(exports.c.id == export_id, states.present())
+            data: Mapping[str, Any] | None = read.execute(found).scalar_one_or_none()
+        if data is None:
+            raise _missing(export_id)
+        return plans.from_data(data)
+
+    def errors(self, export_id: str) -> tuple[Mapping[str, Any], ...]:
+        """Why it has failed: `error`, `message`, `hint` and, where one is at fault, `part`."""
+        return self.get(export_id).errors
+
+    def parts(self, export_id: str) -> tuple[Part, ...]:
+        """All parts of the current generation, part 0 first."""
+        with self._read() as read:
+            rows = read.execute(sa.select(parts).where(parts.c.export == export_id).order_by(parts.c.n))
+            return tuple(part_of(row) for row in rows)
+
+    def fragments(
+        self,
+        export_id: str,
+        selection: int | None = None,
+        format: str | None = None,  # noqa: A002  # the noun's own word
+    ) -> tuple[Fragment, ...]:
+        """What settled parts have written, by part and sequence."""
+        wanted = sa.select(fragments).where(fragments.c.export == export_id)
+        if selection is not None:
+            wanted = wanted.where(fragments.c.selection == selection)
+        if format is not None:
+            wanted = wanted.where(fragments.c.format == format)
+        with self._read() as read:
+            return tuple(
+                fragment_of(row) for row in read.execute(wanted.order_by(fragments.c.part, fragments.c.seq))
+            )
+
+    def artifacts(self, export_id: str) -> tuple[Artifact, ...]:
+        """What can be downloaded; empty until completed."""
+        names = [column for column in artifacts.c if column.name != "n"]
+        wanted = sa.select(*names).where(artifacts.c.export == export_id).order_by(artifacts.c.n)
+        with self._read() as read:
+            return tuple(
+                Artifact(**{**row, "layout": tuple(row["layout"])}) for row in read.execute(wanted).mappings()
+            )
+
+
+PLANNING = {"n": 0, "generation": 1, "selection": 0, "format": "", "range": {}, "state": "new"}
+
+
+def fragment_of(row: Any) -> Fragment:
+    return Fragment(
+        row.selection,
+        row.format,
+        row.part,
+        row.seq,
+        row.key,
+        row.length,
+        row.raw_length,
+        row.crc32,
+        row.rows,
+        row.sha256,
+        row.related,
+    )
+
+
+def _ours(export_id: str, tenant: str | None) -> sa.ColumnElement[bool]:
+    found = sa.and_(exports.c.id == export_id, states.present())
+    return found if tenant is None else sa.and_(found, exports.c.tenant == tenant)
+
+
+def _missing(export_id: str) -> NotFound:
+    return NotFound(f"There is no export {export_id!r}.", wrong=export_id)
+
+
+def _refusal(
+    write: sa.Connection, export_id: str, tenant: str | None, what: str, hint: str
+) -> NotFound | WrongState:
+    status = write.execute(sa.select(exports.c.status).where(_ours(export_id, tenant))).scalar_one_or_none()
+    if status is None:
+        return _missing(export_id)
+    return WrongState(f"An export that is {status} cannot be {what}.", hint=hint, wrong=status)
+
+
+def _under_one_instant(write: sa.Connection, export_id: str) -> bool:
+    """Whether what is done and what is left can still be of one instant: nothing is planned yet, or it is held."""
+    planned = sa.exists().where(parts.c.export == export_id, parts.c.n == 0, parts.c.state == "done")
+    kept = sa.exists().where(
+        snapshots.c.export == exports.c.id,
+        snapshots.c.generation == exports.c.generation,
+        states.held(),
+    )
+    asked = sa.select(exports.c.id).where(exports.c.id == export_id, sa.or_(~planned, kept))
+    return write.execute(asked).first() is not None

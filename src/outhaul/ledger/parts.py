@@ -1,0 +1,204 @@
+"""Transitions of parts: claim, beat, settle, fail, release, each decided by one conditional UPDATE."""
+
+from __future__ import annotations
+
+import secrets
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+import sqlalchemy as sa
+
+from outhaul.export import Fragment, Part
+from outhaul.ledger import states
+from outhaul.ledger.clock import greatest, least, now
+from outhaul.ledger.database import moved
+from outhaul.ledger.events import Events
+from outhaul.ledger.tables import exports, fragments, parts
+
+LONGEST_PAUSE = 60.0  # seconds between two attempts, however many have failed
+
+
+class Verdict(StrEnum):
+    """What a worker hears when it asks whether its lease still holds."""
+
+    GO = "go"
+    STOP = "stop"
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """The right to run one attempt of a part; `token` fences out every older one."""
+
+    part: Part
+    token: str
+    worker: str
+
+
+class Parts(Events):
+    """Who runs which part, and what has come of it."""
+
+    def claim(self, export_id: str, part: int, attempt: int, worker: str) -> Lease | None:
+        """The lease of a delivered attempt; None when it was delivered twice, too late or for nothing."""
+        token = secrets.token_hex(16)
+        with self._write() as write:
+            states.lock(write, export_id)
+            claimed = (
+                parts.update()
+                .where(
+                    parts.c.export == export_id,
+                    parts.c.n == part,
+                    parts.c.attempt == attempt,
+                    parts.c.state == "queued",
+                    states.part_at_work(),
+                )
+                .values(self._taken(worker, token))
+                .returning(parts)
+            )
+            row = write.execute(claimed).one_or_none()
+            if row is None:
+                return None
+            states.begin(write, export_id)
+            return Lease(part_of(row), token, worker)
+
+    def _taken(self, worker: str, token: str) -> dict[str, Any]:
+        until = now() + self.terms.lease.total_seconds()
+        return {
+            "state": "running",
+            "worker": worker,
+            "token": token,
+            "lease_until": until,
+            "started_at": now(),
+            "ended_at": None,
+            "processed": 0,
+        }
+
+    def check(self, lease: Lease) -> Verdict:
+        """Whether to go on, without renewing anything: cheap enough to ask twice a second."""
+        with self._read() as read:
+            found = read.execute(sa.select(parts.c.n).where(*mine(lease), states.part_at_work())).first()
+        return Verdict.GO if found else Verdict.STOP
+
+    def beat(self, lease: Lease, processed: int) -> Verdict:
+        """Renew the lease and tell how many rows this attempt has read."""
+        with self._write() as write:
+            states.lock(write, lease.part.export)
+            until = now() + self.terms.lease.total_seconds()
+            renewed = (
+                parts.update()
+                .where(*mine(lease), states.part_at_work())
+                .values(lease_until=until, processed=greatest(parts.c.processed, processed))
+            )
+            if not moved(write, renewed):
+                return Verdict.STOP
+            show(write, lease.part.export)
+            return Verdict.GO
+
+    def settle(self, lease: Lease, made: Sequence[Fragment]) -> bool:
+        """The part is done and these are its bytes. False: another attempt or generation has the right to say so."""
+        rows = sum(fragment.rows for fragment in made)
+        related: Counter[str] = Counter()
+        for fragment in made:
+            related.update(fragment.related)
+        with self._write() as write:
+            if states.lock(write, lease.part.export) is None:
+                return False
+            done = (
+                parts.update()
+                .where(*mine(lease), parts.c.generation == lease.part.generation)
+                .values(
+                    state="done",
+                    token=None,
+                    lease_until=None,
+                    ended_at=now(),
+                    rows=rows,
+                    processed=rows,
+                    related=dict(related),
+                    error=None,
+                )
+            )
+            if not moved(write, done):
+                return False
+            if made:
+                write.execute(fragments.insert(), [fragment_row(lease, fragment) for fragment in made])
+            show(write, lease.part.export)
+            return True
+
+    def release(self, lease: Lease) -> None:
+        """Give an unfinished part back; that is no failure."""
+        with self._write() as write:
+            write.execute(
+                parts.update()
+                .where(*mine(lease))
+                .values(state="new", token=None, lease_until=None, ready_at=now())
+            )
+
+    def fail(self, lease: Lease, error: Mapping[str, Any], again: bool) -> bool:
+        """An attempt has failed: it is tried again after a pause, or the export has failed with this error."""
+        export_id = lease.part.export
+        with self._write() as write:
+            states.lock(write, export_id)
+            another = sa.and_(sa.literal(again), parts.c.tries + 1 < self.terms.attempts)
+            failed = (
+                parts.update()
+                .where(*mine(lease))
+                .values(
+                    state=sa.case((another, "new"), else_="failed"),
+                    tries=parts.c.tries + 1,
+                    token=None,
+                    lease_until=None,
+                    ended_at=now(),
+                    error=dict(error),
+                    ready_at=now() + self._pause(),
+                )
+                .returning(parts.c.state)
+            )
+            state = write.execute(failed).scalar_one_or_none()
+            if state == "failed":
+                states.end(write, export_id, [dict(error) | {"part": lease.part.n}])
+            return state is not None
+
+    def _pause(self) -> sa.ColumnElement[float]:
+        doubled = sa.literal(1).op("<<")(least(parts.c.tries, 10))
+        return least(sa.literal(self.terms.pause.total_seconds()) * doubled, sa.literal(LONGEST_PAUSE))
+
+
+def mine(lease: Lease) -> tuple[sa.ColumnElement[bool], ...]:
+    """The row of `parts` is still this lease's."""
+    return (
+        parts.c.export == lease.part.export,
+        parts.c.n == lease.part.n,
+        parts.c.token == lease.token,
+        parts.c.state == "running",
+    )
+
+
+def part_of(row: Any) -> Part:
+    return Part(row.export, row.n, row.selection, row.format, row.range, row.attempt, row.generation)
+
+
+def fragment_row(lease: Lease, fragment: Fragment) -> dict[str, Any]:
+    names = ("selection", "format", "seq", "key", "length", "raw_length", "crc32", "rows", "sha256")
+    return {name: getattr(fragment, name) for name in names} | {
+        "export": lease.part.export,
+        "part": lease.part.n,
+        "generation": lease.part.generation,
+        "attempt": lease.part.attempt,
+        "related": dict(fragment.related),
+    }
+
+
+def show(write: sa.Connection, export_id: str) -> None:
+    """Raise the rows that are shown to those written or being written: every format writes each row once."""
+    seen = sa.case(
+        (parts.c.state == "done", parts.c.rows), (parts.c.state == "running", parts.c.processed), else_=0
+    )
+    total = sa.select(sa.cast(sa.func.coalesce(sa.func.sum(seen), 0), sa.BigInteger)).where(
+        parts.c.export == export_id, parts.c.n > 0
+    )
+    risen = least(total.scalar_subquery() // exports.c.formats, sa.func.coalesce(exports.c.matched, 0))
+    write.execute(
+        exports.update().where(exports.c.id == export_id).values(shown=greatest(exports.c.shown, risen))
+    )

@@ -1,0 +1,189 @@
+"""The tables. Times are seconds since 1970 on the database's clock; sizes are bytes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import sqlalchemy as sa
+
+from outhaul.ledger.clock import now
+
+metadata = sa.MetaData(
+    naming_convention={
+        "pk": "pk_%(table_name)s",
+        "ix": "ix_%(column_0_label)s",
+        "uq": "uq_%(table_name)s_%(column_0_name)s",
+        "fk": "fk_%(table_name)s_%(referred_table_name)s",
+    }
+)
+Time = sa.Double
+Size = sa.BigInteger
+Data = sa.JSON(none_as_null=True)
+Serial = sa.BigInteger().with_variant(sa.Integer(), "sqlite")  # SQLite counts up by itself only an INTEGER
+
+
+def _of_export() -> sa.Column[str]:
+    key = sa.ForeignKey("exports.id", ondelete="CASCADE")
+    return sa.Column("export", sa.Text, key, primary_key=True)
+
+
+def _needed(name: str, kind: Any, default: Any = None) -> sa.Column[Any]:
+    return sa.Column(name, kind, nullable=False, default=default)
+
+
+exports = sa.Table(
+    "exports",
+    metadata,
+    sa.Column("id", sa.Text, primary_key=True),
+    sa.Column("tenant", sa.Text),
+    _needed("caller", sa.Text),
+    _needed("dialect", sa.Text),
+    _needed("status", sa.Text),
+    _needed(
+        "checked", sa.Boolean, False
+    ),  # whether the plan was held against the catalog since it was queued
+    _needed("resource", sa.Text),
+    _needed("format", sa.Text),
+    _needed("formats", sa.Integer),  # how many: each writes every row
+    _needed("draft", Data),
+    _needed("plan", Data),
+    _needed("consistency", sa.Text),
+    sa.Column("reference", sa.Text),
+    sa.Column("reference_origin", sa.Text),
+    _needed("metadata", Data),
+    sa.Column("matched", Size),
+    _needed("shown", Size, 0),
+    sa.Column("counts", Data),  # per selection: rows matched by include path, "" is the root
+    sa.Column("size", Size),
+    sa.Column("tables", Data),  # fingerprints under this generation's instant
+    _needed("generation", sa.Integer, 1),
+    _needed("remakes", sa.Integer, 0),  # generations that were lost to faults since the last start
+    _needed("schema_changes", sa.Integer, 0),
+    _needed("errors", Data, list),
+    sa.Column("manifest", sa.Text),  # key in the store
+    _needed("created_at", Time),
+    _needed("updated_at", Time),
+    sa.Column("queued_at", Time),
+    sa.Column("started_at", Time),
+    sa.Column("resumed_at", Time),  # the rate is measured from here ...
+    _needed("resumed_from", Size, 0),  # ... and from this many rows
+    sa.Column("completed_at", Time),
+    sa.Column("interrupted_at", Time),
+    sa.Column("failed_at", Time),
+    sa.Column("expires_at", Time),
+    sa.Column("instant_at", Time),  # by the source's clock
+    sa.Column("deleted_at", Time),
+    _needed("littered", sa.Boolean, True),  # its objects may still be in the store
+    sa.Index("ix_exports_status", "status"),
+    sa.Index("ix_exports_tenant_created_at", "tenant", "created_at"),
+)
+
+parts = sa.Table(
+    "parts",
+    metadata,
+    _of_export(),
+    sa.Column("n", sa.Integer, primary_key=True, autoincrement=False),
+    _needed("generation", sa.Integer),
+    _needed("selection", sa.Integer),
+    _needed("format", sa.Text),
+    _needed("range", Data),
+    _needed("state", sa.Text),  # new | queued | running | done | failed
+    _needed("attempt", sa.Integer, 0),
+    _needed("tries", sa.Integer, 0),  # attempts that failed or lapsed since the last start
+    sa.Column("token", sa.Text),
+    sa.Column("worker", sa.Text),
+    sa.Column("lease_until", Time),
+    _needed("ready_at", Time, now()),
+    _needed("processed", Size, 0),
+    _needed("rows", Size, 0),
+    _needed("related", Data, dict),
+    sa.Column("error", Data),
+    sa.Column("started_at", Time),
+    sa.Column("ended_at", Time),
+    sa.Index("ix_parts_state", "state"),
+)
+
+fragments = sa.Table(
+    "fragments",
+    metadata,
+    _of_export(),
+    sa.Column("part", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("seq", sa.Integer, primary_key=True, autoincrement=False),
+    _needed("generation", sa.Integer),
+    _needed("attempt", sa.Integer),
+    _needed("selection", sa.Integer),
+    _needed("format", sa.Text),
+    _needed("key", sa.Text),
+    _needed("length", Size),
+    _needed("raw_length", Size),
+    _needed("crc32", Size),
+    _needed("rows", Size),
+    _needed("sha256", sa.Text),
+    _needed("related", Data),
+)
+
+artifacts = sa.Table(
+    "artifacts",
+    metadata,
+    _of_export(),
+    sa.Column("n", sa.Integer, primary_key=True, autoincrement=False),
+    _needed("selection", sa.Integer),
+    _needed("format", sa.Text),
+    _needed("name", sa.Text),
+    _needed("media_type", sa.Text),
+    _needed("length", Size),
+    _needed("raw_length", Size),
+    _needed("crc32", Size),
+    _needed("rows", Size),
+    _needed("etag", sa.Text),
+    _needed("layout", Data),
+)
+
+snapshots = sa.Table(
+    "snapshots",
+    metadata,
+    _of_export(),
+    _needed("generation", sa.Integer),
+    _needed("ref", sa.Text),  # names this one wish: a late answer to an older one finds no row
+    _needed("state", sa.Text),  # wanted | held | lost | released
+    _needed("own", sa.Boolean, False),  # a worker's own transaction: only its holder can read under it
+    sa.Column("snapshot", sa.Text),
+    sa.Column("holder", sa.Text),
+    sa.Column("lease_until", Time),
+    sa.Column("instant_at", Time),
+    sa.Column("held_at", Time),
+    sa.Column("error", Data),
+    sa.Index("ix_snapshots_state", "state"),
+)
+
+# No foreign key: what happened to an export is told after its removal too.
+events = sa.Table(
+    "events",
+    metadata,
+    sa.Column("id", Serial, primary_key=True),
+    _needed("export", sa.Text),
+    sa.Column("tenant", sa.Text),
+    _needed("name", sa.Text),
+    _needed("at", Time, now()),
+    _needed("who", sa.Text),
+    _needed("data", Data),
+    sa.Index("ix_events_export", "export", "id"),
+)
+
+tokens = sa.Table(
+    "tokens",
+    metadata,
+    sa.Column("id", sa.Text, primary_key=True),
+    sa.Column(
+        "hash", sa.Text, unique=True, nullable=False
+    ),  # SHA-256; the token itself is shown once, at making
+    _needed("name", sa.Text),
+    sa.Column("tenant", sa.Text),
+    _needed("all_tenants", sa.Boolean),
+    _needed("resources", Data),
+    _needed("read_only", sa.Boolean),
+    _needed("created_at", Time, now()),
+    sa.Column("expires_at", Time),
+    sa.Column("revoked_at", Time),
+    sa.Column("used_at", Time),
+)

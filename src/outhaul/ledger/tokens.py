@@ -1,0 +1,118 @@
+"""Tokens: who may ask, as hashes; what they are worth is for `access` to say."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+
+from outhaul.ledger.clock import maybe, moment, now
+from outhaul.ledger.closing import Closing
+from outhaul.ledger.database import moved
+from outhaul.ledger.tables import tokens
+
+USED_EVERY = (
+    60.0  # seconds between two notes of a token's use: a busy caller must not make every read a write
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """A token as the ledger keeps it. `expired`: by the ledger's clock, at the time of reading."""
+
+    id: str
+    name: str
+    tenant: str | None
+    all_tenants: bool
+    resources: tuple[str, ...]
+    read_only: bool
+    created_at: datetime
+    expires_at: datetime | None
+    revoked_at: datetime | None
+    used_at: datetime | None
+    expired: bool
+
+
+@dataclass(frozen=True, slots=True)
+class NewToken:
+    """What is kept of a token when it is made; `hash` is the SHA-256 of the token, in hex."""
+
+    id: str
+    hash: str
+    name: str
+    tenant: str | None
+    all_tenants: bool
+    resources: tuple[str, ...] = ()
+    read_only: bool = False
+
+
+class Tokens(Closing):
+    """Access tokens."""
+
+    def insert_token(self, token: NewToken, expires_at: datetime | None = None) -> Token:
+        """Keep a new token."""
+        row = asdict(token) | {
+            "resources": list(token.resources),
+            "expires_at": expires_at and expires_at.timestamp(),
+        }
+        with self._write() as write:
+            write.execute(tokens.insert().values(row))
+        found = self.find_token(token.hash)
+        assert found
+        return found
+
+    def find_token(self, hash: str) -> Token | None:  # noqa: A002  # the column's name
+        """The token with this hash, be it expired or revoked; None when there is none."""
+        with self._read() as read:
+            row = read.execute(_seen().where(tokens.c.hash == hash)).one_or_none()
+            return None if row is None else _token(row)
+
+    def touch_token(self, token_id: str) -> None:
+        """Note that it was used now, at most once a minute."""
+        stale = sa.or_(tokens.c.used_at.is_(None), tokens.c.used_at < now() - USED_EVERY)
+        wanted = tokens.c.id == token_id
+        with self._read() as read:
+            if read.execute(sa.select(tokens.c.id).where(wanted, stale)).first() is None:
+                return
+        with self._write() as write:
+            write.execute(tokens.update().where(wanted, stale).values(used_at=now()))
+
+    def list_tokens(self) -> tuple[Token, ...]:
+        """All tokens, oldest first."""
+        with self._read() as read:
+            return tuple(
+                _token(row) for row in read.execute(_seen().order_by(tokens.c.created_at, tokens.c.id))
+            )
+
+    def revoke_token(self, token_id: str) -> bool:
+        """Whether there was an unrevoked token of this id."""
+        with self._write() as write:
+            return moved(
+                write,
+                tokens.update()
+                .where(tokens.c.id == token_id, tokens.c.revoked_at.is_(None))
+                .values(revoked_at=now()),
+            )
+
+
+def _seen() -> sa.Select[Any]:
+    expired = sa.and_(tokens.c.expires_at.is_not(None), tokens.c.expires_at <= now())
+    return sa.select(tokens, expired.label("expired"))
+
+
+def _token(row: Any) -> Token:
+    return Token(
+        id=row.id,
+        name=row.name,
+        tenant=row.tenant,
+        all_tenants=row.all_tenants,
+        resources=tuple(row.resources),
+        read_only=row.read_only,
+        created_at=moment(row.created_at),
+        expires_at=maybe(row.expires_at),
+        revoked_at=maybe(row.revoked_at),
+        used_at=maybe(row.used_at),
+        expired=bool(row.expired),
+    )
