@@ -189,6 +189,12 @@ class UnreadableValue(SourceError):
     title = "Unreadable value"
 
 
+class WorkerLost(OuthaulError):
+    """The process that worked on a part ended or went silent, again and again."""
+
+    title = "Worker lost"
+
+
 class StoreError(OuthaulError):
     """The store did not take or give an object."""
 
