@@ -1,0 +1,132 @@
+"""Tokens: made once, kept as hashes, good until they expire or are revoked."""
+
+from __future__ import annotations
+
+import hashlib
+import sqlite3
+import threading
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from outhaul.access import Access
+from outhaul.errors import Misconfigured, NotFound, NotSignedIn
+from outhaul.export import Caller
+from outhaul.ledger import Ledger
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    return tmp_path / "ledger.db"
+
+
+@pytest.fixture
+def access(file: Path) -> Iterator[Access]:
+    with Ledger(f"sqlite:///{file}") as ledger:
+        ledger.migrate()
+        yield Access(ledger)
+
+
+def test_a_token_has_256_random_bits_and_its_caller_has_what_was_granted(access: Access) -> None:
+    token, kept = access.make_token("acme", tenant="7", resources=("orders", "skus"), read_only=True)
+    assert token.startswith("oh_")
+    assert len(token) == 3 + 43
+    assert access.caller(token) == Caller(
+        id=kept.id, name="acme", tenant="7", resources=("orders", "skus"), read_only=True
+    )
+    other, _ = access.make_token("all", all_tenants=True)
+    assert other != token
+    assert access.caller(other).all_tenants
+    assert access.caller(other).tenant is None
+
+
+@pytest.mark.parametrize(("tenant", "all_tenants"), [(None, False), ("7", True)])
+def test_a_token_is_for_one_tenant_or_for_all_and_never_for_none(
+    access: Access, tenant: str | None, all_tenants: bool
+) -> None:
+    with pytest.raises(Misconfigured, match="either --tenant ID or --all-tenants"):
+        access.make_token("x", tenant=tenant, all_tenants=all_tenants)
+    assert access.list_tokens() == ()
+
+
+def test_only_the_hash_is_kept(access: Access, file: Path) -> None:
+    token, _ = access.make_token("x", all_tenants=True)
+    access.ledger.close()
+    with sqlite3.connect(file) as ledger:
+        everything = "\n".join(ledger.iterdump())
+    assert token not in everything
+    assert token[3:] not in everything
+    assert hashlib.sha256(token.encode()).hexdigest() in everything
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        "",
+        "oh_",
+        "x",
+        "oh_" + "A" * 43,
+        "oh_" + "A" * 44,
+        "oh_" + "A" * 1_000_000,
+        "oh_" + "ä" * 43,
+        "oh_" + "\0" * 43,
+        "OR 1=1 --",
+        "oh_" + "A" * 43 + "\n",
+    ],
+)
+def test_what_is_no_token_signs_nobody_in(access: Access, wrong: str) -> None:
+    access.make_token("x", all_tenants=True)
+    with pytest.raises(NotSignedIn):
+        access.caller(wrong)
+
+
+def test_a_changed_token_signs_nobody_in(access: Access) -> None:
+    token, kept = access.make_token("x", all_tenants=True)
+    for wrong in (token[:-1], token + "A", token.swapcase(), kept.id, hashlib.sha256(token.encode()).hexdigest()):
+        with pytest.raises(NotSignedIn):
+            access.caller(wrong)
+
+
+def test_an_expired_token_and_a_revoked_one_are_refused_alike(access: Access) -> None:
+    old, _ = access.make_token("old", all_tenants=True, expires_at=datetime.now(UTC) - timedelta(seconds=1))
+    good, kept = access.make_token("good", all_tenants=True, expires_at=datetime.now(UTC) + timedelta(hours=1))
+    access.caller(good)
+    access.revoke(kept.id)
+    said = set()
+    for token in (old, good, "oh_" + "A" * 43):
+        with pytest.raises(NotSignedIn) as refused:
+            access.caller(token)
+        said.add(str(refused.value))
+    assert len(said) == 1
+
+
+def test_a_token_can_be_revoked_once(access: Access) -> None:
+    _, kept = access.make_token("x", all_tenants=True)
+    access.revoke(kept.id)
+    for wrong in (kept.id, "nobody"):
+        with pytest.raises(NotFound, match="outhaul token list"):
+            access.revoke(wrong)
+
+
+def test_the_last_use_is_noted_at_most_once_a_minute(access: Access) -> None:
+    token, kept = access.make_token("x", all_tenants=True)
+    assert kept.used_at is None
+    access.caller(token)
+    first = access.list_tokens()[0].used_at
+    assert first
+    assert abs((datetime.now(UTC) - first).total_seconds()) < 60
+    access.caller(token)
+    assert access.list_tokens()[0].used_at == first
+
+
+def test_many_callers_at_once_are_signed_in(access: Access) -> None:
+    token, kept = access.make_token("x", all_tenants=True)
+    found: list[str] = []
+    threads = [threading.Thread(target=lambda: found.append(access.caller(token).id)) for _ in range(16)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert found == [kept.id] * 16
