@@ -124,6 +124,11 @@ def _instant() -> sa.ColumnElement[bool]:
     )
 
 
+def _holder() -> sa.ColumnElement[Any]:
+    """The only worker that can run a part, where its instant is a transaction of that worker."""
+    return sa.case((sa.and_(parts.c.n > 0, snapshots.c.own), snapshots.c.holder), else_=None)
+
+
 def _waiting(most: int, window: int, workers: Collection[str]) -> sa.Select[Any]:
     """New parts, of each tenant only as many as could be admitted at once, from its oldest exports."""
     places = sa.func.dense_rank().over(
@@ -139,10 +144,9 @@ def _waiting(most: int, window: int, workers: Collection[str]) -> sa.Select[Any]
     )
     deliverable = sa.or_(
         parts.c.n == 0,
-        sa.and_(snapshots.c.own.is_(False)),
+        snapshots.c.own.is_(False),
         snapshots.c.holder.in_(workers),
     )
-    holder = sa.case((sa.and_(parts.c.n > 0, snapshots.c.own), snapshots.c.holder), else_=None)
     new = (
         sa.select(
             parts.c.export,
@@ -151,7 +155,7 @@ def _waiting(most: int, window: int, workers: Collection[str]) -> sa.Select[Any]
             exports.c.tenant,
             exports.c.created_at,
             small,
-            holder.label("holder"),
+            _holder().label("holder"),
             lines.label("line"),
         )
         .join_from(parts, exports, parts.c.export == exports.c.id)
@@ -165,16 +169,11 @@ def _waiting(most: int, window: int, workers: Collection[str]) -> sa.Select[Any]
 
 def _out() -> sa.Select[Any]:
     """How many parts are delivered or running, by what matters for admission."""
-    holder = sa.case((sa.and_(parts.c.n > 0, snapshots.c.own), snapshots.c.holder), else_=None)
-    return (
-        sa.select(
-            exports.c.tenant,
-            _small().label("small"),
-            holder.label("holder"),
-            sa.func.count().label("out"),
-        )
+    each = (
+        sa.select(exports.c.tenant, _small().label("small"), _holder().label("holder"))
         .join_from(parts, exports, parts.c.export == exports.c.id)
         .join(snapshots, _instant(), isouter=True)
         .where(parts.c.state.in_(["queued", "running"]))
-        .group_by(exports.c.tenant, _small(), holder)
+        .subquery()
     )
+    return sa.select(*each.c, sa.func.count().label("out")).group_by(*each.c)
