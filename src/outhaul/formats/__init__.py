@@ -2,7 +2,9 @@
 
 Each sibling has
     MEDIA_TYPE: str, SUFFIX: str ("csv")
+    STYLE: "csv" | "json"                                            how it wants the root's own columns, see `sources`
     opening(node) -> bytes, JOINT: bytes, closing(node) -> bytes     the frame; the joint stands between rows' pieces
-    pieces(node, rows) -> Iterator[Piece]                            rows without frame; see `_assemble.py`
+    pieces(stream, *, borders=False) -> Iterator[Piece]              rows without frame; `borders`: whole rows' pieces must have offsets
+    rows_in(chunks) -> int                                           rows of a whole file, found by reading it: for `verify`
 A format never hears of parts, fragments, compression or stores.
 """

@@ -15,10 +15,7 @@ from outhaul.errors import Unproven
 from outhaul.formats._assemble import Json, JsonRows, Shape
 from outhaul.formats._columns import borders, size, window
 
-AT_ONCE = (
-    16 << 20
-)  # bytes of values that are glued at a time; escapes make six times as much of it at the worst
-LEAST = 1 << 20
+LEAST = 1 << 20  # bytes that each child stream may hold, however many there are
 
 Counts = np.ndarray[Any, np.dtype[np.int64]]
 
@@ -41,8 +38,11 @@ class Giant:
     related: dict[str, int]
 
 
-def events(stream: Stream, shape: Shape, at_once: int = AT_ONCE) -> Iterator[Whole | Giant]:
-    """The rows of a stream with everything below them, in its order; Unproven if a child row finds no parent."""
+def events(stream: Stream, shape: Shape, at_once: int) -> Iterator[Whole | Giant]:
+    """The rows of a stream with everything below them, in its order, up to `at_once` bytes of values together.
+
+    Unproven if a child row finds no parent.
+    """
     share = max(LEAST, at_once // max(1, len(tuple(_paths_below(stream)))))
     feeds = [Feed(child, shape.json, share) for child in stream.children]
     for block in stream.blocks:

@@ -11,12 +11,13 @@ from outhaul.formats._assemble import Shape
 from outhaul.formats._columns import borders, window
 from outhaul.formats._nest import Giant, Whole, events
 
+AT_ONCE = 16 << 20  # bytes of values that are glued at a time; escapes make at most six times as much of it
 AT_LEAST = 1 << 20  # bytes of a giant row's pieces, except for its last
 
 
 def pieces(stream: Stream, shape: Shape, joint: bytes = b"") -> Iterator[Piece]:
     """The rows of a stream; a row that is too large to be held at once is cut into several pieces."""
-    for event in events(stream, shape):
+    for event in events(stream, shape, AT_ONCE):
         if isinstance(event, Giant):
             yield from _of_giant(event)
         else:
