@@ -1,0 +1,84 @@
+"""The command line and the service are two doors to one thing."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.system import _oracle, _outhaul
+from tests.system._outhaul import Asker
+from tests.system._shop import Shop
+from tests.system.conftest import SOURCES
+
+SHOP = Shop(customers=40, orders=100)
+
+
+@pytest.fixture(scope="module", params=SOURCES or ["sqlite"])
+def asker(request: pytest.FixtureRequest, filled: Callable[[str, Shop], str], room: Path) -> Iterator[Asker]:
+    with _outhaul.serving(filled(request.param, SHOP), room / f"service-{request.param}") as service:
+        yield service.asker()
+
+
+@pytest.mark.parametrize("includes", [[], ["customer", "line_items.sku"]], ids=["flat", "nested"])
+def test_both_ways_give_the_same_bytes(form: str, includes: list[str], asker: Asker, tmp_path: Path) -> None:
+    served = asker.file(asker.create("orders", form, includes=includes))
+    run = _outhaul.export(
+        asker.service.source, "orders", tmp_path, format=form, include=includes, compress="gzip"
+    ).complete()
+    assert run.file.name == f"orders.{form}.gz"
+    if served[:2] != b"\x1f\x8b":
+        run = _outhaul.export(
+            asker.service.source, "orders", tmp_path, format=form, include=includes
+        ).complete()
+    assert run.data == served
+    assert len(_oracle.rows(form, served)) == SHOP.orders
+
+
+def test_a_hundred_rows_take_less_than_a_fifth_of_a_second(asker: Asker) -> None:
+    asker.finish(asker.create("orders"))
+    taken = []
+    for _ in range(9):
+        begun = time.monotonic()
+        asker.finish(asker.create("orders"))
+        taken.append(time.monotonic() - begun)
+    print(sorted(taken))
+    assert statistics.median(taken) < 0.2
+
+
+def test_filters_and_fields_mean_the_same_on_both_ways(form: str, asker: Asker, tmp_path: Path) -> None:
+    filters = {"total_gteq": "1000", "customer_name_not_null": True, "number_or_note_cont": "ALPHA"}
+    fields = ["number", "total", "customer.name"]
+    served = _oracle.plain(asker.file(asker.create("orders", form, fields=fields, filters=filters)))
+    run = _outhaul.export(
+        asker.service.source,
+        "orders",
+        tmp_path,
+        format=form,
+        fields=",".join(fields),
+        filter=[
+            f"{name}={str(value).lower() if value is True else value}" for name, value in filters.items()
+        ],
+    ).complete()
+    assert run.data == served
+    expected = [
+        n for n in range(1, SHOP.orders + 1) if n % 2 == 0 and float(f"{n * 31}.{n % 100:02}") >= 1000
+    ]
+    assert len(_oracle.rows(form, served)) == len(expected)
+
+
+def test_the_manifest_of_an_export_holds_against_its_files(form: str, asker: Asker, tmp_path: Path) -> None:
+    run = _outhaul.export(
+        asker.service.source, "orders", tmp_path, format=form, include="line_items"
+    ).complete()
+    checked = _outhaul.command("verify", run.folder / "manifest.json", at=tmp_path)
+    assert checked.code == 0, checked.said
+    damaged = bytearray(run.data)
+    damaged[len(damaged) // 2] ^= 1
+    run.file.write_bytes(damaged)
+    found = _outhaul.command("verify", run.folder / "manifest.json", at=tmp_path)
+    assert found.code != 0
+    assert run.file.name in found.said
