@@ -45,7 +45,7 @@ def read(path: Path) -> list[dict[str, Any]]:
 
 def below(rows: Iterable[Mapping[str, Any]], path: str) -> list[Mapping[str, Any]]:
     """The objects under a dotted path of relationships, all parents' together; null is no object."""
-    found = list(rows)
+    found: list[Any] = list(rows)
     for name in filter(None, path.split(".")):
         values = [row[name] for row in found]
         found = [child for value in values for child in (value if isinstance(value, list) else [value])]
