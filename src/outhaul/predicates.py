@@ -13,7 +13,7 @@ from outhaul.errors import OuthaulError, TooMuch, UnknownField, UnknownPredicate
 from outhaul.filters import OPS, Condition, Exists, Hop, Not, Op, Test, either, every
 from outhaul.values import Limits, Where
 
-Guard = Callable[[Resource], Condition]  # what each row of a resource must meet for this asker; may refuse
+Guard = Callable[[Resource, Where], Condition]  # what each row there must meet for this asker; may refuse
 
 NAME = 500  # characters of a filter's name
 ALTERNATIVES = 20  # attributes joined by `_or_`
@@ -104,7 +104,7 @@ class Reader:
             predicate = predicate if values.truth(value, where) else op.opposite
         given = self._values(op, field, value, where)
         test = Test(field.column, field.type, field.native, predicate, given, field.loose)
-        return self._walked(way.walk, test, OPS[predicate].nothing)
+        return self._walked(way.walk, test, OPS[predicate].nothing, where)
 
     def _values(self, op: Op, field: Field, value: Any, where: Where) -> tuple[str, ...]:
         match op.takes:
@@ -120,13 +120,14 @@ class Reader:
                 listed = values.many(value, where, self.limits)
                 return tuple(dict.fromkeys(values.checked(field, one, where, self.limits) for one in listed))
 
-    def _walked(self, walk: tuple[Relationship, ...], test: Condition, nothing: bool) -> Condition:
+    def _walked(self, walk: tuple[Relationship, ...], test: Test, nothing: bool, where: Where) -> Condition:
+        """`nothing`: as a left join would have it, a path without a row at its end has a NULL there."""
         if not walk:
             return test
         target = self.catalog.resource(walk[0].target)
         hop = Hop(target.schema, target.table, walk[0].on)
-        allowed = self.guard(target)
-        found = Exists(hop, every(allowed, self._walked(walk[1:], test, nothing)))
+        allowed = self.guard(target, where)
+        found = Exists(hop, every(allowed, self._walked(walk[1:], test, nothing, where)))
         return either(Not(Exists(hop, allowed)), found) if nothing else found
 
     def _unknown(self, resource: Resource, name: str, where: Where) -> OuthaulError:
