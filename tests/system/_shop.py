@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -57,7 +58,9 @@ class Shop:
         return f"{'ALPHA' if self.company(number) == 1 else 'OMEGA'}-{table}-{number}-{column}"
 
     def note_of(self, table: str, number: int) -> str:
-        return self.canary(table, number, "note").ljust(self.note, ".")
+        """The canary and, up to the length of a note, letters that hardly shrink."""
+        begin = self.canary(table, number, "note")
+        return begin + hashlib.shake_128(begin.encode()).hexdigest(max(0, self.note - len(begin)) // 2)
 
     def tables(self) -> Iterator[tuple[str, list[tuple[Any, ...]]]]:
         """(table, rows), parents first."""

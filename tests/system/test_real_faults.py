@@ -22,7 +22,7 @@ from tests.system._outhaul import Asker, Run, Service, until
 from tests.system._proxy import Proxy, proxy
 from tests.system._shop import Shop
 
-BIG = Shop(customers=100, orders=20_000, lines=2, note=600)  # 12 MB of orders
+BIG = Shop(customers=100, orders=8000, lines=2, note=1000)  # 8 MB of orders
 PARTS = 400_000
 
 
@@ -62,8 +62,8 @@ def started_again(asker: Asker, export_id: str, resource_name: str, rows: int) -
 
 
 def small_files() -> None:
-    """Files may grow to 6 MB and no further; Python turns the signal into an error."""
-    resource.setrlimit(resource.RLIMIT_FSIZE, (6_000_000, 6_000_000))
+    """Files may grow to 3 MB and no further; Python turns the signal into an error."""
+    resource.setrlimit(resource.RLIMIT_FSIZE, (3_000_000, 3_000_000))
 
 
 def test_a_command_at_its_limit_of_file_size_says_so_and_leaves_nothing(
@@ -102,7 +102,7 @@ class Disk:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         folder.mkdir()
-        self.mounted = os.geteuid() == 0 and self._mount("size=3m")
+        self.mounted = os.geteuid() == 0 and self._mount("size=2m")
 
     def _mount(self, options: str) -> bool:
         done = subprocess.run(
@@ -138,7 +138,6 @@ def test_a_full_file_system_fails_in_words_and_starts_again(
     service.start()
     try:
         asker = service.asker()
-        # Notes that hardly shrink are not to be had from a shop: the includes make up for it.
         export_id = asker.create(
             "orders", "json", includes=["customer", "line_items.sku", "referrer", "order_tags.tag"]
         )
@@ -226,7 +225,7 @@ def big_postgres(server: Server) -> str:
 @pytest.fixture
 def line(big_postgres: str) -> Iterator[tuple[Proxy, str]]:
     address = urlsplit(big_postgres)
-    with proxy(str(address.hostname), int(address.port or 5432), rate=6_000_000) as between:
+    with proxy(str(address.hostname), int(address.port or 5432), rate=4_000_000) as between:
         yield between, big_postgres.replace(f":{address.port}/", f":{between.port}/")
 
 
