@@ -1,0 +1,1 @@
+"""Outhaul beside other ways to get rows out of a database."""

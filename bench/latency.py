@@ -48,9 +48,7 @@ def measure(environment: Mapping[str, str], exports: int) -> Small:
     folder.mkdir()
     try:
         with serving.service(folder, environment["URL"]) as service:
-            token = serving.outhaul(
-                folder, "token", "create", "bench", "--all-tenants", "--state", f"{folder}/state"
-            )
+            token = serving.outhaul(folder, "token", "create", "--all-tenants", "--state", f"{folder}/state")
             # One connection kept open, as a customer's program has it; a proxy has no business on this machine.
             with httpx.Client(base_url=service.address, headers=_headers(token), trust_env=False) as client:
                 document = _document(environment["URL"])

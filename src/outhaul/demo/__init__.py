@@ -67,9 +67,7 @@ def _shop(report: Report, target: Path) -> str:
 def _exports(report: Report, folder: Path, url: str, wants: tuple[Want, ...]) -> list[Had]:
     had: list[Had] = []
     with serving.service(folder, url) as service:
-        token = serving.outhaul(
-            folder, "token", "create", "demo", "--all-tenants", "--state", f"{folder}/state"
-        )
+        token = serving.outhaul(folder, "token", "create", "--all-tenants", "--state", f"{folder}/state")
         with Customer(service.address, token) as customer:
             for want in wants:
                 target = folder / "downloads" / f"{len(had) + 1}-{want.format}"

@@ -8,7 +8,6 @@ import sqlalchemy as sa
 
 from outhaul import siblings, sources
 from outhaul.catalog import Catalog, Resource
-from outhaul.config import source_url
 from outhaul.demo import database
 from outhaul.demo.asking import Want
 from outhaul.errors import Misconfigured
@@ -17,11 +16,13 @@ MOST_INCLUDES = 3
 
 
 def absolute(url: str) -> str:
-    """The URL with a SQLite file's whole path: the service runs in a folder of its own."""
-    parsed = sa.make_url(source_url(url))
-    if parsed.get_backend_name() != "sqlite" or not parsed.database:
-        return source_url(url)
-    return parsed.set(database=str(Path(parsed.database).absolute())).render_as_string(hide_password=False)
+    """The URL without a driver's name, and with a SQLite file's whole path: the service runs in another folder."""
+    parsed = sa.make_url(url)
+    kind = parsed.get_backend_name()
+    parsed = parsed.set(drivername={"postgres": "postgresql"}.get(kind, kind))
+    if kind == "sqlite" and parsed.database:
+        parsed = parsed.set(database=str(Path(parsed.database).absolute()))
+    return parsed.render_as_string(hide_password=False)
 
 
 def catalog(url: str) -> Catalog:
