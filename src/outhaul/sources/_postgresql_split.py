@@ -1,0 +1,187 @@
+"""How large a selection is, and where to cut it: from PostgreSQL's statistics and a few sampled blocks."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+import sqlalchemy as sa
+
+from outhaul.blocks import Range
+from outhaul.comparisons import Native
+from outhaul.filters import expression
+from outhaul.plan import Column, Node
+from outhaul.sources._copy import Wire
+from outhaul.sources._postgresql_text import TONGUE, statement
+from outhaul.sources._select import Place, Query, has_many, tree
+
+ALL = Range()
+SAMPLED_BLOCKS = 400  # borders within a few percent, whatever the size of the table
+TINY_LEAVES = 4  # more ranges than that for each wanted part: cut by key instead
+
+WIDTHS = (
+    (re.compile(r"boolean"), 2.0),
+    (re.compile(r"smallint"), 5.0),
+    (re.compile(r"integer"), 8.0),
+    (re.compile(r"bigint"), 11.0),
+    (re.compile(r"real|double precision"), 14.0),
+    (re.compile(r"date"), 11.0),
+    (re.compile(r"timestamp.*|time .*"), 28.0),
+    (re.compile(r"uuid"), 37.0),
+)
+UNKNOWN_WIDTH = 33.0
+
+TABLE = """
+WITH place AS (
+  SELECT (CASE WHEN $1::text IS NULL THEN to_regclass(quote_ident($2::text))
+         ELSE to_regclass(format('%I.%I', $1::text, $2::text)) END)::oid AS oid
+), leaves AS (
+  SELECT c.* FROM place, pg_class c WHERE c.oid = place.oid AND c.relkind <> 'p'
+  UNION ALL SELECT c.* FROM place, pg_partition_tree(place.oid) t, pg_class c
+  WHERE t.isleaf AND c.oid = t.relid AND c.oid <> place.oid
+)
+SELECT format('%I.%I', n.nspname, l.relname), l.relkind::text, coalesce(am.amname::text, ''), l.relhassubclass,
+       has_table_privilege(l.oid, 'SELECT'), greatest(l.reltuples, 0)::float8,
+       CASE WHEN l.relkind IN ('r', 'm') THEN pg_relation_size(l.oid) ELSE 0 END::bigint,
+       CASE WHEN l.reltoastrelid <> 0 THEN pg_relation_size(l.reltoastrelid) ELSE 0 END::bigint,
+       current_setting('block_size')::bigint
+FROM leaves l JOIN pg_namespace n ON n.oid = l.relnamespace LEFT JOIN pg_am am ON am.oid = l.relam
+ORDER BY l.oid
+"""
+
+AVERAGES = """
+SELECT s.attname::text, avg(s.avg_width)::float8
+FROM pg_stats s WHERE format('%I.%I', s.schemaname, s.tablename) = ANY($1::text[]) GROUP BY 1
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Leaf:
+    """A table that holds rows of its own. Sizes in bytes."""
+
+    name: str
+    kind: str
+    method: str
+    heirs: bool
+    readable: bool
+    rows: float
+    size: int
+    toast: int
+    block: int
+
+    @property
+    def blocks(self) -> int:
+        return self.size // self.block
+
+    @property
+    def has_blocks(self) -> bool:
+        """Whether ranges of ctid cut it without loss."""
+        return self.kind in {"r", "m"} and self.method == "heap" and self.readable and not self.heirs
+
+
+def leaves(wire: Wire, place: Place) -> list[Leaf]:
+    """The table itself, or its partitions."""
+    return [Leaf(*row) for row in wire.fetch(TABLE, *place)]
+
+
+def size(wire: Wire, node: Node) -> int:
+    """Estimated bytes of the selection's text, children included; looks at statistics only."""
+    return math.ceil(sum(_bytes(wire, query) for query in tree(node, TONGUE, "csv").every()))
+
+
+def _bytes(wire: Wire, query: Query) -> float:
+    rows = _planned_rows(wire, query)
+    return sum(_node_bytes(wire, node, rows) for node in _joined(query.node))
+
+
+def _joined(node: Node) -> list[Node]:
+    return [node, *(below for child in node.one_children for below in _joined(child))]
+
+
+def _planned_rows(wire: Wire, query: Query) -> float:
+    select = statement(query.rows(ordered=False))
+    plan = json.loads(wire.fetch(f"EXPLAIN (FORMAT JSON) {select}")[0][0])
+    return float(plan[0]["Plan"]["Plan Rows"])
+
+
+def _node_bytes(wire: Wire, node: Node, rows: float) -> float:
+    parts = leaves(wire, (node.schema, node.table))
+    averages = dict(wire.fetch(AVERAGES, [part.name for part in parts]))
+    text = rows * sum(_width(column, averages) for column in node.columns)
+    stored, there = sum(part.size for part in parts), max(rows, sum(part.rows for part in parts), 1.0)
+    if not averages:  # never analyzed: no less than what lies on disk
+        text = max(text, stored * rows / there)
+    return text + sum(part.toast for part in parts) * rows / there
+
+
+def _width(column: Column, averages: dict[str, float]) -> float:
+    for words, width in WIDTHS:
+        if words.fullmatch(column.native):
+            return width
+    average = averages.get(column.column, UNKNOWN_WIDTH)
+    return 1 + average * (2 if column.native == "bytea" else 1)
+
+
+def split(wire: Wire, node: Node, part_bytes: int) -> tuple[Range, ...]:
+    """Ranges of about `part_bytes` that chain from open end to open end."""
+    wanted = math.ceil(size(wire, node) / part_bytes)
+    if wanted < 2:
+        return (ALL,)
+    parts = leaves(wire, (node.schema, node.table))
+    if not has_many(node):
+        by_block = _by_block(wire, parts, wanted)
+        if by_block:
+            return by_block
+    return _by_key(wire, node, parts, wanted)
+
+
+def _by_block(wire: Wire, parts: list[Leaf], wanted: int) -> tuple[Range, ...]:
+    """Ranges of block numbers, leaf by leaf; nothing where they cannot be had or would be too many."""
+    if wire.version < 14 or not parts or not all(part.has_blocks for part in parts):
+        return ()
+    total = max(1, sum(part.blocks for part in parts))
+    shares = [max(1, min(part.blocks, round(wanted * part.blocks / total))) for part in parts]
+    if sum(shares) > wanted * TINY_LEAVES:
+        return ()
+    return tuple(each for part, share in zip(parts, shares, strict=True) for each in _cut_leaf(part, share))
+
+
+def _cut_leaf(part: Leaf, share: int) -> list[Range]:
+    cuts = [(str(part.blocks * number // share),) for number in range(1, share)]
+    return chained("ctid", cuts, part.name)
+
+
+def _by_key(wire: Wire, node: Node, parts: list[Leaf], wanted: int) -> tuple[Range, ...]:
+    samplable = parts and all(part.kind in {"r", "m"} and not part.heirs for part in parts)
+    if not node.key or not samplable:
+        return (ALL,)
+    percent = min(100.0, 100.0 * max(SAMPLED_BLOCKS, 4 * wanted) / max(1, sum(part.blocks for part in parts)))
+    cuts = wire.fetch(statement(_sampled_borders(node, percent, wanted)))
+    return tuple(chained("key", list(dict.fromkeys(cuts))[: wanted - 1], None))
+
+
+def _sampled_borders(node: Node, percent: float, wanted: int) -> sa.Select[Any]:
+    """Keys that cut the matching rows of some random blocks into equal runs."""
+    root: Any = tree(node, TONGUE, "csv").root
+    sample = root.element.tablesample(sa.func.system(sa.literal_column(repr(percent))), name="t0")
+    keys = [sample.c[column.column] for column in node.key]
+    texts = [sa.cast(key, Native("text")).label(f"k{number}") for number, key in enumerate(keys)]
+    place = sa.func.row_number().over(order_by=keys).label("n")
+    among = sa.func.count().over().label("m")
+    rows = sa.select(*texts, place, among).where(expression(node.where, sample, "postgresql")).subquery("s")
+    parts: sa.ColumnClause[int] = sa.literal_column(str(wanted))
+    before, here = (rows.c.n - sa.literal_column("1")) * parts, rows.c.n * parts
+    border = before.op("/")(rows.c.m) != here.op("/")(rows.c.m)
+    columns = [rows.c[f"k{number}"] for number in range(len(keys))]
+    return sa.select(*columns).where(border, rows.c.n < rows.c.m).order_by(rows.c.n)
+
+
+def chained(by: Any, cuts: Sequence[tuple[str, ...]], leaf: str | None) -> list[Range]:
+    """The ranges between the cuts, open at both ends."""
+    edges: list[tuple[str, ...] | None] = [None, *cuts, None]
+    return [Range(by, low, high, leaf) for low, high in pairwise(edges)]

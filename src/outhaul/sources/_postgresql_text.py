@@ -1,0 +1,70 @@
+"""PostgreSQL's values as text: what COPY writes, and what its own row_to_json would."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import sqlalchemy as sa
+from psycopg import sql
+from sqlalchemy.dialects.postgresql.base import PGCompiler, PGDialect
+
+from outhaul.blocks import Kind
+from outhaul.comparisons import Native, bound
+from outhaul.plan import Column
+from outhaul.sources._select import Element, Style, Tongue
+
+# Types by the words of format_type. The output function of each is what row_to_json would put there, quoted or bare.
+BARE = re.compile(r"smallint|integer|bigint|numeric(\(.*\))?|real|double precision|jsonb?")
+MOMENT = re.compile(r"timestamp(\(\d\))? with(out)? time zone")
+QUOTED = re.compile(
+    r'text|name|"char"|character( varying)?(\(\d+\))?|bpchar|uuid|bytea|xml|money|oid|date|interval.*'
+    r"|time(\(\d\))? with(out)? time zone|inet|cidr|macaddr8?|bit( varying)?(\(\d+\))?|tsvector|tsquery"
+    r"|(int4|int8|num|ts|tstz|date)(multi)?range|point|line|lseg|box|path|polygon|circle|pg_lsn"
+)
+
+
+def text(element: Element, column: Column, style: Style) -> tuple[Element, Kind]:
+    """The value as it stands (csv), or so that COPY's text of it is what JSON wants."""
+    if style == "csv":
+        return element, "str"
+    if MOMENT.fullmatch(column.native):
+        return element, "time"
+    if QUOTED.fullmatch(column.native):
+        return element, "str"
+    if BARE.fullmatch(column.native):
+        return element, "raw"
+    if column.native == "boolean":
+        return sa.cast(element, Native("text")), "raw"
+    # Domains, arrays, composites, enums, extensions: only the server knows what they come to.
+    return sa.cast(sa.func.pg_catalog.to_json(element), Native("text")), "raw"
+
+
+def _bound(value: str, column: Column) -> Element:
+    return bound(value, column.native)
+
+
+TONGUE = Tongue("postgresql", text, _bound)
+
+
+class _Compiler(PGCompiler):
+    """Writes values into the statement, quoted by libpq: COPY takes no parameters."""
+
+    def render_literal_value(self, value: Any, type_: Any) -> str:  # noqa: ARG002  # SQLAlchemy passes both
+        return sql.Literal(value).as_string(None)
+
+
+class _Dialect(PGDialect):
+    statement_compiler = _Compiler
+
+
+_DIALECT = _Dialect(paramstyle="named")  # type: ignore[no-untyped-call]  # SQLAlchemy leaves it untyped
+
+
+def statement(select: sa.Select[Any]) -> str:
+    """A SELECT as one text without parameters."""
+    return str(select.compile(dialect=_DIALECT, compile_kwargs={"literal_binds": True}))
+
+
+def literal(value: str) -> str:
+    return sql.Literal(value).as_string(None)
