@@ -123,6 +123,7 @@ class Feed:
     def __init__(self, stream: Stream, json: Json, share: int) -> None:
         self._path = ".".join(stream.path)
         self._below = tuple(_paths_below(stream))
+        self.paths = (self._path, *(f"{self._path}.{path}" for path in self._below))
         self._events = events(stream, JsonRows(stream, json), share)
         self._share = share
         self._own: pa.Array | None = None
@@ -283,7 +284,7 @@ class Drain:
 
     def __init__(self, feed: Feed, at: int) -> None:
         self._feed, self._at = feed, at
-        self.related: dict[str, int] = {}
+        self.related = dict.fromkeys(feed.paths, 0)
 
     def drain(self) -> Iterator[bytes]:
         return self._feed.drain(self._at, self.related)
