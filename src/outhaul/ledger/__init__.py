@@ -8,7 +8,7 @@ from outhaul.ledger.events import Event
 from outhaul.ledger.listing import RESOURCE, SORTABLE
 from outhaul.ledger.parts import Lease, Verdict
 from outhaul.ledger.planned import Planned
-from outhaul.ledger.snapshots import Snapshot
+from outhaul.ledger.snapshots import Snapshot, label
 from outhaul.ledger.terms import Terms
 from outhaul.ledger.tokens import NewToken, Token, Tokens
 
@@ -24,7 +24,7 @@ __all__ = [
     "NewToken",
     "Planned",
 ]
-__all__ += ["Snapshot", "Terms", "Token", "Verdict"]
+__all__ += ["Snapshot", "Terms", "Token", "Verdict", "label"]
 
 
 class Ledger(Tokens):

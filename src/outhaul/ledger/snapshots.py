@@ -148,6 +148,11 @@ class Snapshots(Planning):
             ).rowcount
 
 
+def label(export_id: str, generation: int) -> str:
+    """How the sessions that read for one generation are known to the source."""
+    return f"{export_id}/{generation}"
+
+
 def _snapshot(row: Any) -> Snapshot:
     return Snapshot(
         row.export,

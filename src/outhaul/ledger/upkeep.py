@@ -95,12 +95,29 @@ class Upkeep(Admission):
             states.end(write, row.export, [lost | {"part": row.n}])
         return int(state is not None)
 
+    def bury(self, worker: str) -> None:
+        """A worker or keeper that has certainly ended holds nothing any more: its leases run out now."""
+        with self._write() as write:
+            write.execute(
+                parts.update()
+                .where(parts.c.worker == worker, parts.c.state == "running")
+                .values(lease_until=now())
+            )
+            write.execute(
+                snapshots.update()
+                .where(snapshots.c.holder == worker, snapshots.c.state == "held")
+                .values(lease_until=now())
+            )
+
     def renew(self) -> int:
-        """Exports at work whose instant is lost begin a new generation, or fail when that has happened too often."""
+        """Exports at work whose instant is lost begin a new generation, or fail when that has happened too often. While
+        part 0 runs, losing it is a failure of part 0."""
+        planned = sa.exists().where(parts.c.export == exports.c.id, parts.c.n == 0, parts.c.state == "done")
         lost = sa.and_(
             snapshots.c.state == "lost",
             snapshots.c.generation == exports.c.generation,
             states.at_work(),
+            planned,
         )
         wanted = sa.select(snapshots.c.export).join(exports, exports.c.id == snapshots.c.export).where(lost)
         with self._read() as read:

@@ -1,0 +1,239 @@
+"""The reconciler: re-sends what is lost, admits fairly, closes what is proven, sweeps what is over."""
+
+from __future__ import annotations
+
+import logging
+import secrets
+import threading
+import time
+from collections import Counter, defaultdict
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from itertools import groupby, product
+from typing import Any, Protocol, Self
+
+from sqlalchemy.exc import DBAPIError
+
+from outhaul import downloads, manifest
+from outhaul.errors import OuthaulError, Unproven
+from outhaul.export import Fragment
+from outhaul.ledger import Done, Facts, Ledger
+from outhaul.plan import Plan
+
+TICK = 0.5  # seconds between two looks when nobody nudges
+SWEEP = 600.0  # seconds between two searches of the whole store for orphans
+
+UNCLOSED = OuthaulError(
+    "The files were written, but the export could not be closed.",
+    hint="Start it again; if it comes back, tell whoever runs the service.",
+)
+
+log = logging.getLogger("outhaul.reconcile")
+
+
+class Engine(Protocol):
+    """What the reconciler asks of an engine; see `engines/__init__.py`."""
+
+    slots: int
+
+    def deliver(self, delivery: Mapping[str, Any], holder: str | None, first: bool) -> None: ...
+    def forget(self, export: str, part: int, attempt: int) -> None: ...
+    def alive(self) -> Collection[str]: ...
+    def deaths(self) -> Collection[str]: ...
+
+
+class Store(Protocol):
+    """What the reconciler asks of a store; see `stores/__init__.py`."""
+
+    def put(self, key: str, chunks: Iterable[bytes]) -> int: ...
+    def size(self, key: str) -> int | None: ...
+    def delete(self, prefix: str) -> int: ...
+    def keys(self, prefix: str) -> Iterator[tuple[str, int, float]]: ...
+
+
+Check = Callable[[Plan], None]  # raises when the plan is no longer offered
+
+
+def once(ledger: Ledger, engine: Engine, store: Store, check: Check) -> None:
+    """Everything that is due now. Any process may do it at any time, several at once too."""
+    for name in engine.deaths():
+        ledger.bury(name)
+    ledger.lapse_snapshots()
+    ledger.lapse()
+    ledger.renew()
+    ledger.outdate()
+    ledger.let_go()
+    for export_id in ledger.unchecked():
+        _queue(ledger, export_id, check)
+    for delivery in ledger.admit(engine.slots, engine.alive()):
+        engine.forget(delivery.export, delivery.part, delivery.attempt - 1)
+        engine.deliver(delivery.to_data(), delivery.holder, delivery.small)
+    for export_id in ledger.closable():
+        _close(ledger, store, export_id)
+    ledger.expire()
+    for export_id in ledger.littered():
+        store.delete(f"{export_id}/")
+        ledger.swept(export_id)
+
+
+def _queue(ledger: Ledger, export_id: str, check: Check) -> None:
+    """A tenant, field or resource may have been withdrawn since the plan was made."""
+    try:
+        check(ledger.plan(export_id))
+    except OuthaulError as error:
+        ledger.refuse(export_id, error.as_data())
+    else:
+        ledger.queue(export_id)
+
+
+def _close(ledger: Ledger, store: Store, export_id: str) -> None:
+    """Prove, write the manifest last, complete. What cannot be proven or written fails, with the reason."""
+    facts = ledger.facts(export_id)
+    if facts is None:
+        return
+    try:
+        prove(facts, store.size)
+        made = downloads.artifacts(facts)
+        key = f"{export_id}/manifest-{secrets.token_hex(4)}.json"
+        store.put(key, [manifest.to_bytes(manifest.build(facts, made))])
+    except DBAPIError:
+        raise
+    except OuthaulError as error:
+        ledger.disprove(export_id, facts.export.generation, error.as_data())
+    except Exception:
+        log.exception("export %s could not be closed", export_id)
+        error = OuthaulError(
+            "The files are written, but the export could not be closed.", hint="Start it again."
+        )
+        ledger.disprove(export_id, facts.export.generation, error.as_data())
+    else:
+        if not ledger.complete(export_id, facts.export.generation, made, key):
+            store.delete(key)
+
+
+def prove(facts: Facts, size: Callable[[str], int | None]) -> None:
+    """Raises Unproven unless, for every selection in every format, the ranges of the parts chain from open end to open
+    end, as many rows were written as matched, those of each include too, and every fragment lies in the store."""
+    for selection, name in product(range(len(facts.plan.selections)), facts.plan.formats):
+        what = f"{facts.plan.selections[selection].resource} as {name}"
+        parts = [part for part in facts.parts if (part.selection, part.format) == (selection, name)]
+        _prove_ranges(what, parts)
+        _prove_rows(what, parts, facts.counts[selection])
+        for part in parts:
+            _prove_fragments(what, part, [one for one in facts.fragments if one.part == part.n], size)
+
+
+def _prove_ranges(what: str, parts: Sequence[Done]) -> None:
+    chains: dict[Any, list[Done]] = defaultdict(list)
+    for part in parts:
+        chains[part.range["leaf"]].append(part)
+    if not chains:
+        raise Unproven(f"{what}: nothing was read at all.", facts={"parts": 0})
+    for leaf, chain in chains.items():
+        of = f"{what}, {leaf}" if leaf else what
+        ends = [None, *(part.range["high"] for part in chain)]
+        begins = [*(part.range["low"] for part in chain), None]
+        for place, (end, begin) in enumerate(zip(ends, begins, strict=True)):
+            inner = 0 < place < len(chain)
+            if end != begin or (inner and end is None):
+                raise Unproven(
+                    f"{of}: the ranges that were read leave a gap or overlap: one ends at {_edge(end)}, "
+                    f"the next begins at {_edge(begin)}.",
+                    hint="Start the export again.",
+                    facts={"end": end, "begin": begin},
+                )
+
+
+def _edge(values: Sequence[str] | None) -> str:
+    return "the open end" if values is None else ", ".join(map(repr, values))
+
+
+def _prove_rows(what: str, parts: Sequence[Done], matched: Mapping[str, int]) -> None:
+    written: Counter[str] = Counter({"": sum(part.rows for part in parts)})
+    for part in parts:
+        written.update(part.related)
+    for path in sorted({*matched, *written}):
+        _prove_equal(f"{what}: {path or 'rows'}", matched.get(path, 0), written[path])
+
+
+def _prove_equal(what: str, matched: int, written: int) -> None:
+    if matched != written:
+        raise Unproven(
+            f"{what}: {matched:,} matched, but {written:,} were written.",
+            hint="Nothing of it can be downloaded. Start the export again; if it comes back, report it.",
+            facts={"matched": matched, "written": written},
+        )
+
+
+def _prove_fragments(
+    what: str, part: Done, fragments: Sequence[Fragment], size: Callable[[str], int | None]
+) -> None:
+    if [one.seq for one in fragments] != list(range(len(fragments))):
+        raise Unproven(
+            f"{what}: part {part.n} has {len(fragments)} fragments, numbered {[one.seq for one in fragments]}.",
+            facts={"fragments": [one.seq for one in fragments]},
+        )
+    _prove_equal(f"{what}: rows of part {part.n}", part.rows, sum(one.rows for one in fragments))
+    for one in fragments:
+        found = size(one.key)
+        if found != one.length:
+            raise Unproven(
+                f"{what}: a file of part {part.n} should have {one.length:,} bytes and has {found or 0:,}.",
+                hint="Something else changes the folder or bucket of the files. Start the export again.",
+                facts={"recorded": one.length, "found": found},
+            )
+
+
+def sweep(ledger: Ledger, store: Store) -> int:
+    """Delete old objects that no export names and nobody is writing; gives how many."""
+    grace = ledger.terms.orphaned.total_seconds()
+    old = [key for key, _, age in store.keys("") if age >= grace]
+    swept = 0
+    for export_id, keys in groupby(sorted(old), key=lambda key: key.partition("/")[0]):
+        named = ledger.named(export_id) or ()
+        for key in keys:
+            if not key.startswith(tuple(name for name in named if name.endswith("-"))) and key not in named:
+                swept += store.delete(key)
+    return swept
+
+
+class Loop:
+    """Reconciles in a thread of its own: at every nudge, and twice a second without one."""
+
+    def __init__(self, ledger: Ledger, engine: Engine, store: Store, check: Check) -> None:
+        self._tools = (ledger, engine, store, check)
+        self._due = threading.Event()
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="reconcile", daemon=True)
+
+    def nudge(self) -> None:
+        """Something has changed: look at once."""
+        self._due.set()
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def close(self) -> None:
+        self._ended.set()
+        self._due.set()
+        self._thread.join()
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _run(self) -> None:
+        ledger, engine, store, check = self._tools
+        sweep_at = 0.0
+        while not self._ended.is_set():
+            self._due.clear()
+            try:
+                once(ledger, engine, store, check)
+                if time.monotonic() >= sweep_at:
+                    sweep_at = time.monotonic() + SWEEP
+                    sweep(ledger, store)
+            except Exception:
+                log.exception("could not reconcile; trying again")
+            self._due.wait(TICK)
