@@ -17,7 +17,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from outhaul.blocks import Block, Piece, Stream
+from outhaul.blocks import Block, Kind, Piece, Stream
 from outhaul.errors import Unproven
 from outhaul.formats import _columns, _nest, _pieces, csv, json, ndjson
 from tests import trees
@@ -41,7 +41,9 @@ def shapes(draw: st.DrawFn, depth: int = 3) -> Shape:
     names = iter(
         draw(st.permutations(["id", "na me", 'q"uote', "back\\slash", "ключ", "a,b", "new\nline", "x"]))
     )
-    columns = {next(names): draw(st.sampled_from(["raw", "str"])) for _ in range(draw(st.integers(1, 3)))}
+    columns: dict[str, Kind] = {
+        next(names): draw(st.sampled_from(["raw", "str"])) for _ in range(draw(st.integers(1, 3)))
+    }
     ones = {next(names): draw(shapes(depth - 1)) for _ in range(draw(st.integers(0, 1)) if depth > 1 else 0)}
     manys = {next(names): draw(shapes(depth - 1)) for _ in range(draw(st.integers(0, 2)) if depth > 1 else 0)}
     return Shape(columns, ones, manys)
@@ -156,7 +158,7 @@ def test_csv_is_read_back_by_another_parser(rows) -> None:
 
 def test_the_null_and_the_empty_string_are_told_apart() -> None:
     shape = Shape({"a": "str"})
-    rows = [{"a": None}, {"a": ""}, {"a": "\\."}, {"a": "x"}]
+    rows: list[Row] = [{"a": None}, {"a": ""}, {"a": "\\."}, {"a": "x"}]
     assert text_of(csv, list(csv.pieces(trees.stream(shape, rows)))) == b'\n""\n"\\."\nx\n'
     two = Shape({"a": "str", "b": "str"})
     assert text_of(csv, list(csv.pieces(trees.stream(two, [{"a": "\\.", "b": None}])))) == b"\\.,\n"

@@ -114,13 +114,14 @@ def rewritten(column: pa.Array, rule: Rule) -> pa.Array:
 def _changed(piece: Bytes, at: Places, widths: Bytes, rule: Rule) -> Bytes:
     body, marks = piece.copy(), piece[at]
     body[at] = rule.becomes[marks]
+    if widths.max(initial=0) <= 1:
+        return _inserted(body, at + np.arange(len(at)), rule.prefix[marks, 0])
     fill = rule.prefix[marks][np.arange(5) < widths[:, None]]
-    return _inserted(body, at, widths, fill)
+    return _inserted(body, np.repeat(at, widths) + np.arange(len(fill)), fill)
 
 
-def _inserted(body: Bytes, at: Places, widths: Bytes, fill: Bytes) -> Bytes:
-    """`body` with the next `widths[i]` bytes of `fill` put before the byte at `at[i]`."""
-    places = np.repeat(at, widths) + np.arange(len(fill))
+def _inserted(body: Bytes, places: Places, fill: Bytes) -> Bytes:
+    """`body` with `fill` in it, each byte of which is at its place in the result."""
     kept = np.ones(len(body) + len(fill), bool)
     kept[places] = False
     out = np.empty(len(kept), np.uint8)
@@ -170,9 +171,8 @@ def moment(column: pa.Array) -> pa.Array:
     whole_hours = (edges[np.searchsorted(edges, ends)] == ends) | (after == ord(" "))
     ends = ends[whole_hours]
     fill = np.tile(np.frombuffer(b":00", np.uint8), len(ends))
-    widths = np.full(len(ends), 3, np.uint8)
     edges += 3 * np.searchsorted(ends, edges, "right")
-    return _column(column, edges, _inserted(body, ends, widths, fill))
+    return _column(column, edges, _inserted(body, np.repeat(ends, 3) + np.arange(len(fill)), fill))
 
 
 def enclosed(mark: bytes, column: pa.Array, end: bytes = b"") -> pa.Array:
