@@ -11,6 +11,7 @@ import sqlalchemy as sa
 from sqlalchemy.sql.elements import quoted_name
 
 from outhaul.blocks import Kind, Path, Range
+from outhaul.catalog import Type
 from outhaul.filters import All, Condition, Either, Exists, Not, Test, expression
 from outhaul.plan import Column, Node
 
@@ -22,6 +23,9 @@ Place = tuple[str | None, str]
 Edge = tuple[str, tuple[str, ...]]  # a comparison, and the key text that the root's key is compared with
 
 say = sa.literal_column
+
+# Text is left out: its order is that of a collation, which may be another one on each side of a foreign key.
+SAME_ORDER = frozenset({Type.INTEGER, Type.DECIMAL, Type.UUID, Type.DATE, Type.TIMESTAMP, Type.INSTANT})
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +43,8 @@ class Query:
 
     `path`: names from the parent query's node; `name`: dotted, from the root. `base` joins only what decides which
     rows there are, `source` the to-one nodes too. `chain`: key columns of the root and of each to-many node on the
-    way, this one last. `columns`: position in `outputs` by path; `anchor`, `own`: positions of key texts.
+    way, this one last. `columns`: position in `outputs` by path; `anchor`, `own`: positions of key texts. `mirror`:
+    columns below the root that equal its key, for which a planner does not see by itself that its range holds too.
     """
 
     node: Node
@@ -56,6 +61,7 @@ class Query:
     anchor: tuple[int, ...]
     own: tuple[int, ...]
     chain: tuple[Element, ...]
+    mirror: tuple[Element, ...] = ()
     children: tuple[Query, ...] = ()
 
     def every(self) -> Iterator[Query]:
@@ -179,8 +185,14 @@ class _Reading:
             anchor=anchor,
             own=own,
             chain=tuple(at.c[column.column] for each, at in keyed for column in each.key),
+            mirror=self._mirror(spine, tables),
             children=tuple(self.query(spine + steps, tuple(step.name for step in steps)) for steps in below),
         )
+
+    def _mirror(self, spine: tuple[Node, ...], tables: list[sa.FromClause]) -> tuple[Element, ...]:
+        same = dict(spine[1].on) if len(spine) > 1 else {}
+        alike = all(column.column in same and column.type in SAME_ORDER for column in self._root.key)
+        return tuple(tables[1].c[same[column.column]] for column in self._root.key) if same and alike else ()
 
     def _table(self, node: Node, number: int) -> sa.FromClause:
         names = self._columns[node.schema, node.table]
@@ -245,8 +257,8 @@ def edges(part: Range) -> tuple[Edge, ...]:
 def bounds(query: Query, tongue: Tongue, within: Iterable[Edge]) -> Iterator[sa.ColumnElement[bool]]:
     """The edges as conditions on the root's key, or on its first columns, compared as a row."""
     for compare, key in within:
-        columns = [query.root.c[column.column] for column in query.key[: len(key)]]
         values = [tongue.bound(text, column) for text, column in zip(key, query.key, strict=False)]
-        left: Any = columns[0] if len(key) == 1 else sa.tuple_(*columns)
-        right = values[0] if len(key) == 1 else sa.tuple_(*values)
-        yield left.op(compare, is_comparison=True)(right)
+        right: Any = values[0] if len(key) == 1 else sa.tuple_(*values)
+        for columns in filter(None, ([query.root.c[column.column] for column in query.key], query.mirror)):
+            left: Any = columns[0] if len(key) == 1 else sa.tuple_(*columns[: len(key)])
+            yield left.op(compare, is_comparison=True)(right)
