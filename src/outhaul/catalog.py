@@ -131,3 +131,21 @@ class Catalog:
         """SHA-256 over everything that a plan depends on."""
         text = json.dumps(asdict(self), sort_keys=True, default=str)
         return hashlib.sha256(text.encode()).hexdigest()
+
+
+TABLE_HEAD = ("resource", "kind", "key", "fields", "relationships", "tenant")
+
+
+def as_table(catalog: Catalog) -> list[tuple[str, ...]]:
+    """One row of text for each resource, under TABLE_HEAD."""
+    return [
+        (
+            one.name,
+            one.kind,
+            ", ".join(one.key) or "none: flat only",
+            ", ".join(field.name for field in one.fields),
+            ", ".join(f"{way.name} ({way.target})" for way in one.relationships),
+            ".".join((*one.tenant.path, one.tenant.column)) if one.tenant else "",
+        )
+        for one in catalog.resources.values()
+    ]

@@ -143,7 +143,8 @@ class Sqlite:
         form = self.forms.get(test.type)
         if form:
             return form(column)
-        return self.text(column, test) if test.type is Type.OTHER or test.loose else column
+        as_text = test.type is Type.OTHER or (test.type is Type.TEXT and test.loose)
+        return self.text(column, test) if as_text else column
 
     def value(self, test: Test) -> Column:
         native, text = self.natives.get(test.type), self._formed(test)[0]

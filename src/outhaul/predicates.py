@@ -90,10 +90,9 @@ class Reader:
         return resource.ways if self.owner else resource.relationships
 
     def _field(self, resource: Resource, name: str) -> Field | None:
-        if not self.owner:
-            return next((one for one in resource.fields if one.name == name), None)
-        by_name = next((one for one in resource.columns if one.name == name), None)
-        return by_name or next((one for one in resource.columns if one.column == name), None)
+        found = next((one for one in resource.fields if one.name == name), None)
+        hidden = (one for one in resource.columns if one.column == name)
+        return found or (next(hidden, None) if self.owner else None)
 
     def _said(self, resource: Resource, way: Way, predicate: str, value: Any, where: Where) -> Condition:
         op = OPS[predicate]

@@ -1,0 +1,175 @@
+"""The catalog file as it is written: its shape is checked here, its names are not yet."""
+
+from __future__ import annotations
+
+import json
+import re
+import tomllib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, NonNegativeInt, ValidationError
+
+from outhaul.catalog import Catalog, Field, Resource, Type
+from outhaul.errors import Misconfigured
+from outhaul.predicates import hint, nearest
+
+
+def _with_reasons(value: Any) -> Any:
+    return dict.fromkeys(value, "hidden by the catalog file") if isinstance(value, list) else value
+
+
+def _with_native(value: Any) -> Any:
+    return {"native": value} if isinstance(value, str) else value
+
+
+Hide = Annotated[dict[str, str], BeforeValidator(_with_reasons)]
+
+
+class _Written(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class WrittenField(_Written):
+    """`column`: where it is not called like the field. `native`: its type when the file was written, for `check`."""
+
+    column: str | None = None
+    type: Type | None = None
+    scale: NonNegativeInt | None = None
+    native: str | None = None
+    description: str | None = None
+
+
+class WrittenRelationship(_Written):
+    """Either `of`, a relationship of the database to be renamed, or `target` and `on`, one that it does not know."""
+
+    of: str | None = None
+    target: str | None = None
+    on: dict[str, str] = {}
+    many: bool = False
+
+
+class WrittenSegment(_Written):
+    filters: dict[str, Any]
+    description: str = ""
+
+
+class WrittenResource(_Written):
+    """`table`: where it is not called like the resource. Without `fields`: every column but the secrets."""
+
+    table: str | None = None
+    description: str | None = None
+    fields: dict[str, Annotated[WrittenField, BeforeValidator(_with_native)]] | None = None
+    hide: Hide = {}
+    relationships: dict[str, WrittenRelationship] = {}
+    segments: dict[str, WrittenSegment] = {}
+    identity: str | None = None
+    timestamps: list[str] | None = None
+    tenant: str | None = None
+    fixed: dict[str, Any] = {}
+
+
+class WrittenCatalog(_Written):
+    resources: dict[str, WrittenResource] = {}
+    hidden: Hide = {}
+
+
+@dataclass(frozen=True, slots=True)
+class File:
+    """A catalog file that has been read. `fault` makes the error that names a place in it."""
+
+    path: Path
+    written: WrittenCatalog
+
+    def fault(self, place: tuple[str, ...], message: str, **more: Any) -> Misconfigured:
+        return Misconfigured(f"{self.path}: {'.'.join(place)}: {message}", where=place, **more)
+
+    def unknown(self, place: tuple[str, ...], what: str, name: str, names: list[str]) -> Misconfigured:
+        near = nearest(name, names)
+        return self.fault(place, f"there is no {what} {name!r}.", hint=hint(near), wrong=name, choices=near)
+
+
+def read(path: Path) -> File:
+    """The file; Misconfigured names the line of a slip in TOML, or the place of a wrong key or value."""
+    try:
+        return File(
+            path, WrittenCatalog.model_validate(tomllib.loads(path.read_text("utf-8"), parse_float=str))
+        )
+    except OSError as error:
+        raise Misconfigured(f"The catalog file {path} cannot be read: {error.strerror}.") from error
+    except ValidationError as error:
+        raise _misshapen(File(path, WrittenCatalog()), error) from None
+    except ValueError as error:
+        raise Misconfigured(f"{path} is not written in TOML: {error}.") from error
+
+
+def _misshapen(file: File, error: ValidationError) -> Misconfigured:
+    first = error.errors(include_url=False)[0]
+    place = tuple(str(step) for step in first["loc"])
+    if first["type"] == "extra_forbidden":
+        return file.unknown(place, "key", place[-1], list(_model(place).model_fields))
+    choices = tuple(Type) if place[-1] == "type" else ()
+    tip = hint(choices) if choices else ""
+    return file.fault(place, f"{first['msg']}.", hint=tip, wrong=str(first["input"])[:100], choices=choices)
+
+
+def _model(place: tuple[str, ...]) -> type[BaseModel]:
+    """The model that the last key of a place is no member of."""
+    inner: dict[str, type[BaseModel]] = {
+        "fields": WrittenField,
+        "relationships": WrittenRelationship,
+        "segments": WrittenSegment,
+    }
+    if len(place) > 4:
+        return inner[place[2]]
+    return WrittenResource if len(place) > 2 else WrittenCatalog
+
+
+def native(field: Field, source: str) -> str:
+    """The type in the words of the schema, which `check` compares; of a domain with its base type."""
+    if source == "sqlite" or not field.declared:
+        return field.declared or field.native
+    return f"{field.declared} = {field.native}"
+
+
+def to_toml(offered: Catalog) -> str:
+    """A file to start from; it offers what is offered without a file, and lists what is not with the reason."""
+    return "\n".join(_lines(offered)) + "\n"
+
+
+def _lines(offered: Catalog) -> Iterator[str]:
+    reasons: dict[str, dict[str, str]] = {}
+    for one in offered.hidden:
+        reasons.setdefault(one.resource, {})[one.field or ""] = one.reason
+    yield "# What Outhaul offers of this database. Only what stands here is served; take out what is not to leave."
+    for resource in offered.resources.values():
+        yield from _resource(resource, reasons.get(resource.name, {}), offered.source)
+    yield "\n# Not offered; to offer one, move it up."
+    yield "[hidden]"
+    for name in offered.behind:
+        yield f"{_key(name)} = {_text(reasons[name][''])}"
+
+
+def _resource(resource: Resource, reasons: Mapping[str, str], source: str) -> Iterator[str]:
+    yield f"\n[resources.{_key(resource.name)}]"
+    columns = {one.column for one in resource.columns}
+    hidden = {name: reason for name, reason in reasons.items() if name in columns}
+    if hidden:
+        pairs = ", ".join(f"{_key(name)} = {_text(reason)}" for name, reason in hidden.items())
+        yield f"hide = {{ {pairs} }}"
+    if not resource.key:
+        yield "# It has no unique key: it can be exported flat only."
+    yield f"[resources.{_key(resource.name)}.fields]"
+    for one in resource.fields:
+        yield f"{_key(one.name)} = {_text(native(one, source))}"
+
+
+def _key(name: str) -> str:
+    return name if re.fullmatch(r"[A-Za-z0-9_-]+", name) else _text(name)
+
+
+def _text(text: str) -> str:
+    """A basic string of TOML: those of JSON, but for one control character."""
+    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
