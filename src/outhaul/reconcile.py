@@ -101,10 +101,7 @@ def _close(ledger: Ledger, store: Store, export_id: str) -> None:
         ledger.disprove(export_id, facts.export.generation, error.as_data())
     except Exception:
         log.exception("export %s could not be closed", export_id)
-        error = OuthaulError(
-            "The files are written, but the export could not be closed.", hint="Start it again."
-        )
-        ledger.disprove(export_id, facts.export.generation, error.as_data())
+        ledger.disprove(export_id, facts.export.generation, UNCLOSED.as_data())
     else:
         if not ledger.complete(export_id, facts.export.generation, made, key):
             store.delete(key)

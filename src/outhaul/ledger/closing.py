@@ -54,7 +54,7 @@ class Closing(Upkeep):
         """Exports at work of which every part is done."""
         planned = sa.exists().where(parts.c.export == exports.c.id, parts.c.n == 0, parts.c.state == "done")
         with self._read() as read:
-            found = sa.select(exports.c.id).where(states.at_work(), planned, ~_unfinished())
+            found = sa.select(exports.c.id).where(states.at_work(), planned, ~states.unfinished())
             return tuple(read.execute(found.order_by(exports.c.created_at)).scalars())
 
     def facts(self, export_id: str) -> Facts | None:
@@ -90,7 +90,7 @@ class Closing(Upkeep):
                     exports.c.status == Status.RUNNING,
                     exports.c.generation == generation,
                     states.present(),
-                    ~_unfinished(),
+                    ~states.unfinished(),
                 )
                 .values(
                     status=Status.COMPLETED,
@@ -125,10 +125,6 @@ class Closing(Upkeep):
             found = sa.select(exports.c.manifest).where(exports.c.id == export_id, states.present())
             key: str | None = read.execute(found).scalar_one_or_none()
             return key
-
-
-def _unfinished() -> sa.ColumnElement[bool]:
-    return sa.exists().where(parts.c.export == exports.c.id, parts.c.state != "done")
 
 
 def _done(row: Any) -> Done:

@@ -152,6 +152,12 @@ class Exports(Snapshots):
             raise _missing(export_id)
         return plans.from_data(data)
 
+    def fingerprints(self, export_id: str) -> Mapping[str, Any]:
+        """What the source's tables were like under the current instant; empty before it is taken."""
+        with self._read() as read:
+            found = sa.select(exports.c.tables).where(exports.c.id == export_id)
+            return read.execute(found).scalar_one_or_none() or {}
+
     def errors(self, export_id: str) -> tuple[Mapping[str, Any], ...]:
         """Why it has failed: `error`, `message`, `hint` and, where one is at fault, `part`."""
         return self.get(export_id).errors

@@ -45,7 +45,7 @@ RESOURCE = Resource(
     ),
     key=("id",),
 )
-READER = Reader(Catalog("ledger", {RESOURCE.name: RESOURCE}), guard=lambda _: EVERYTHING)
+READER = Reader(Catalog("ledger", {RESOURCE.name: RESOURCE}), guard=lambda _resource, _where: EVERYTHING)
 SORTABLE = frozenset({*TEXTS, *NUMBERS, *TIMES})
 
 

@@ -34,6 +34,7 @@ class Snapshot:
     snapshot: str | None
     holder: str | None
     instant_at: datetime | None
+    error: Mapping[str, Any] | None
 
 
 class Snapshots(Planning):
@@ -163,4 +164,5 @@ def _snapshot(row: Any) -> Snapshot:
         row.snapshot,
         row.holder,
         maybe(row.instant_at),
+        row.error,
     )

@@ -37,6 +37,11 @@ def part_at_work() -> sa.ColumnElement[bool]:
     return sa.exists().where(same, at_work())
 
 
+def unfinished() -> sa.ColumnElement[bool]:
+    """The row of `exports` has a part that is not done."""
+    return sa.exists().where(parts.c.export == exports.c.id, parts.c.state != "done")
+
+
 def held() -> sa.ColumnElement[bool]:
     """The row of `snapshots` is alive."""
     return sa.and_(snapshots.c.state == "held", snapshots.c.lease_until > now())

@@ -118,6 +118,7 @@ class Upkeep(Admission):
             snapshots.c.generation == exports.c.generation,
             states.at_work(),
             planned,
+            states.unfinished(),
         )
         wanted = sa.select(snapshots.c.export).join(exports, exports.c.id == snapshots.c.export).where(lost)
         with self._read() as read:
