@@ -17,7 +17,6 @@ from outhaul import downloads, manifest
 from outhaul.errors import OuthaulError, Unproven
 from outhaul.export import Fragment
 from outhaul.ledger import Done, Facts, Ledger
-from outhaul.plan import Plan
 
 TICK = 0.5  # seconds between two looks when nobody nudges
 SWEEP = 600.0  # seconds between two searches of the whole store for orphans
@@ -50,7 +49,7 @@ class Store(Protocol):
     def keys(self, prefix: str) -> Iterator[tuple[str, int, float]]: ...
 
 
-Check = Callable[[Plan], None]  # raises when the plan is no longer offered
+Check = Callable[[str], None]  # raises when what the export of this id asks for is no longer offered
 
 
 def once(ledger: Ledger, engine: Engine, store: Store, check: Check) -> None:
@@ -78,7 +77,7 @@ def once(ledger: Ledger, engine: Engine, store: Store, check: Check) -> None:
 def _queue(ledger: Ledger, export_id: str, check: Check) -> None:
     """A tenant, field or resource may have been withdrawn since the plan was made."""
     try:
-        check(ledger.plan(export_id))
+        check(export_id)
     except OuthaulError as error:
         ledger.refuse(export_id, error.as_data())
     else:
