@@ -5,7 +5,8 @@ Each sibling has
     count(url, node, timeout) -> int | None       rows of a selection, bounded in time (seconds; None when it ran out);
                                                   for the first display only, runs in the serving process
     connect(url, label) -> Session                one connection, read only; `label` names the export to the database
-    fingerprint / SHARED / ...                    see below
+    SHARED: bool                                  whether sessions of other processes can join an instant that a keeper holds
+    check(before, now)                            compares two Fingerprints; SchemaChanged, `facts["rewritten"]`: a new instant cures it
 A Session (used by one worker process, one at a time) has
     begin(snapshot: str | None) -> Instant        start a read transaction: a new instant, or the keeper's (SnapshotLost)
     share() -> str                                name under which others can join this instant; SourceError if it cannot

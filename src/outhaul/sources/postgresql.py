@@ -31,6 +31,7 @@ __all__ = ["Session", "check", "connect", "count", "reflect"]
 FIRST_PARENTS, FEWEST_PARENTS, MOST_PARENTS = 500, 16, 20_000
 CHUNK_BYTES = 16 << 20  # parents with all their children, as CSV
 GROWTH = 8
+SHARED = True  # a keeper can hold an instant that sessions of any process join
 NAME_BYTES = 63  # PostgreSQL: NAMEDATALEN - 1
 
 
