@@ -8,14 +8,21 @@ Each sibling has
     SHARED: bool                                  whether sessions of other processes can join an instant that a keeper holds
     check(before, now)                            compares two Fingerprints; SchemaChanged, `facts["rewritten"]`: a new instant cures it
 A Session (used by one worker process, one at a time) has
-    begin(snapshot: str | None) -> Instant        start a read transaction: a new instant, or the keeper's (SnapshotLost)
+    begin(snapshot: str | None) -> datetime       start a read transaction: a new instant, or the keeper's (SnapshotLost); the source's clock
+    end()                                         leave the instant; the connection stays
     share() -> str                                name under which others can join this instant; SourceError if it cannot
-    tables(plan) -> Fingerprints                  JSON-able dict "schema.table" -> {oid, file, columns: [...]}, as things stand NOW
+    ping()                                        SourceAway if the connection, and with it the instant, has gone
+    tables(plan) -> Fingerprints                  JSON-able, by table, as things stand NOW; before `begin` or, locking lightly, after it
     count(node) -> Counts                         rows of the selection under the instant: {"": n, "line_items": n, ...} by include path
     size(node) -> int                             estimated bytes of the selection's text, from statistics only; never scans
     split(node, part_bytes) -> tuple[Range, ...]  ranges that chain from open end to open end
-    blocks(select) -> Iterator[Block]             rows, in the order asked, in bounded blocks; see `_select.py`
-    cancel()                                      thread-safe: end the running statement
+    read(node, range, style) -> Iterator[Stream]  the rows of a range: "csv" (the database's own text) or "json"; each Stream is read to its end
+                                                  before the next is asked for
+    cancel()                                      thread-safe: whoever waits gets SourceAway within a second; then only `close`
     close()
+A SQLite Session also has
+    stuck: bool                                   after `cancel` and `close`: the library cannot end its statement, only the process can
+sqlite also has
+    prepare(url, folder, *, copy_bytes, hold=False) -> Prepared     how a file is read: "live" | "copy" (delete it afterwards) | "hold", and its URL
 Errors: SourceAway, SourceTimeout, SourceBusy, SourceForbids, SchemaChanged, SnapshotLost, UnreadableValue.
 """

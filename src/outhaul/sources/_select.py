@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import count
+from itertools import count, pairwise
 from typing import Any, Literal
 
 import sqlalchemy as sa
@@ -45,6 +45,7 @@ class Query:
     rows there are, `source` the to-one nodes too. `chain`: key columns of the root and of each to-many node on the
     way, this one last. `columns`: position in `outputs` by path; `anchor`, `own`: positions of key texts. `mirror`:
     columns below the root that equal its key, for which a planner does not see by itself that its range holds too.
+    `holds`: the columns of each table whose values make up a row.
     """
 
     node: Node
@@ -61,6 +62,7 @@ class Query:
     anchor: tuple[int, ...]
     own: tuple[int, ...]
     chain: tuple[Element, ...]
+    holds: tuple[tuple[Place, tuple[str, ...]], ...]
     mirror: tuple[Element, ...] = ()
     children: tuple[Query, ...] = ()
 
@@ -117,6 +119,19 @@ def _touch_condition(condition: Condition, place: Place, found: dict[Place, dict
 def tree(node: Node, tongue: Tongue, style: Style, leaf: str | None = None) -> Query:
     """The queries of a selection. `leaf`: read the root's rows from this table, given in the database's own quoting."""
     return _Reading(node, tongue, style, leaf).query((node,), ())
+
+
+def _holds(spine: tuple[Node, ...]) -> Iterator[tuple[Place, tuple[str, ...]]]:
+    for node in spine[:-1]:
+        yield (node.schema, node.table), tuple(column.column for column in node.key)
+    nodes = [spine[-1]]
+    while nodes:
+        node = nodes.pop()
+        nodes += node.one_children
+        yield (
+            (node.schema, node.table),
+            tuple(dict.fromkeys(each.column for each in (*node.columns, *node.key))),
+        )
 
 
 def has_many(node: Node) -> bool:
@@ -185,6 +200,7 @@ class _Reading:
             anchor=anchor,
             own=own,
             chain=tuple(at.c[column.column] for each, at in keyed for column in each.key),
+            holds=tuple(_holds(spine)),
             mirror=self._mirror(spine, tables),
             children=tuple(self.query(spine + steps, tuple(step.name for step in steps)) for steps in below),
         )
@@ -262,3 +278,9 @@ def bounds(query: Query, tongue: Tongue, within: Iterable[Edge]) -> Iterator[sa.
         for columns in filter(None, ([query.root.c[column.column] for column in query.key], query.mirror)):
             left: Any = columns[0] if len(key) == 1 else sa.tuple_(*columns[: len(key)])
             yield left.op(compare, is_comparison=True)(right)
+
+
+def chained(by: Literal["key", "ctid"], cuts: Sequence[tuple[str, ...]], leaf: str | None) -> list[Range]:
+    """The ranges between the cuts, open at both ends."""
+    ends: list[tuple[str, ...] | None] = [None, *cuts, None]
+    return [Range(by, low, high, leaf) for low, high in pairwise(ends)]

@@ -28,6 +28,7 @@ from outhaul.sources._spool import Spool
 
 __all__ = ["Session", "check", "connect", "count", "reflect"]
 
+SHARED = True
 FIRST_PARENTS, FEWEST_PARENTS, MOST_PARENTS = 500, 16, 20_000
 CHUNK_BYTES = 16 << 20  # parents with all their children, as CSV
 GROWTH = 8
@@ -205,7 +206,8 @@ class Session:
 
     def _runs(self, query: Query, limits: tuple[Edge, ...]) -> Iterator[Stream]:
         """Runs of parents by their keys, so many at a time as fit with their children into CHUNK_BYTES."""
-        parents, here, heaviest = FIRST_PARENTS, limits, list(query.every())[-1].name
+        parents, here, heaviest = SHARED = True
+FIRST_PARENTS, limits, list(query.every())[-1].name
         while True:
             copies = {query.name: self._ordered(query, here, parents)}
             spools = {query.name: Spool()}

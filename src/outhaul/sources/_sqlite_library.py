@@ -1,0 +1,176 @@
+"""ADBC's SQLite library on a thread of its own, so that whoever waits for it can be called away."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, InvalidStateError
+from pathlib import Path
+from queue import SimpleQueue
+from typing import Any, TypeVar
+
+import adbc_driver_manager as adbc
+import adbc_driver_sqlite.dbapi as driver
+import pyarrow as pa
+from sqlalchemy.engine import make_url
+
+from outhaul.errors import OuthaulError, SchemaChanged, SourceAway, SourceBusy, SourceError
+
+BLOCK_BYTES = 2 << 20
+BUSY_SECONDS = 5
+
+Result = TypeVar("Result")
+
+SAID: tuple[tuple[str, type[OuthaulError], str], ...] = (
+    ("is locked", SourceBusy, "Somebody else is writing to the SQLite file"),
+    ("no such table", SchemaChanged, "The source is not what it was when the export was asked for"),
+    ("no such column", SchemaChanged, "The source is not what it was when the export was asked for"),
+    ("unable to open", SourceAway, "The SQLite file cannot be opened"),
+    ("malformed", SourceAway, "The SQLite file is damaged"),
+    ("not a database", SourceAway, "The file is no SQLite database"),
+    ("disk I/O error", SourceAway, "The SQLite file cannot be read"),
+)
+
+
+def file_of(url: str) -> Path:
+    """The file that `sqlite:///...` names."""
+    return Path(make_url(url).database or "").absolute()
+
+
+def read_only(path: Path) -> str:
+    return f"{path.as_uri()}?mode=ro"
+
+
+def translated(error: Exception) -> OuthaulError:
+    """The library's complaint in our words."""
+    detail = str(error).rstrip(".")
+    for sign, ours, words in SAID:
+        if sign in detail:
+            return ours(f"{words}: {detail}.", hint="Start the export again." if ours is SourceBusy else "")
+    return SourceError(f"The source could not answer: {detail}.")
+
+
+class Library:
+    """One connection. Calls run one after the other on a daemon thread: the driver cannot end a statement, so after
+    `cancel` the callers get SourceAway at once while the thread finishes (`stuck`), or ends with the process.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._calls: SimpleQueue[tuple[Future[Any], Callable[[], Any]] | None] = SimpleQueue()
+        self._waited: Future[Any] | None = None
+        self._cancelled = False
+        self._thread = threading.Thread(target=self._work, name="outhaul-sqlite", daemon=True)
+        self._thread.start()
+        self._cursors: set[Any] = set()
+        self._connection = self.call(lambda: driver.connect(read_only(path), autocommit=True))
+        self.call(lambda: self._ask(f"PRAGMA busy_timeout = {BUSY_SECONDS * 1000}"))
+
+    def _work(self) -> None:
+        while (call := self._calls.get()) is not None:
+            answer, work = call
+            try:
+                result = work()
+            except BaseException as error:  # noqa: BLE001  # raised again where it is waited for
+                _settle(answer, error=error)
+            else:
+                _settle(answer, result)
+
+    def call(self, work: Callable[[], Result]) -> Result:
+        """Run on the library's thread; wait for it, or until `cancel`."""
+        answer: Future[Result] = Future()
+        self._waited = answer
+        if self._cancelled:
+            raise _ended()
+        self._calls.put((answer, work))
+        try:
+            return answer.result()
+        except (adbc.Error, pa.ArrowException, OSError) as error:
+            raise translated(error) from error
+
+    def cancel(self) -> None:
+        """From any thread: whoever waits gets SourceAway."""
+        self._cancelled = True
+        if self._waited is not None:
+            _settle(self._waited, error=_ended())
+
+    @property
+    def cancelled(self) -> bool:
+        return self._cancelled
+
+    @property
+    def stuck(self) -> bool:
+        """A statement still runs after `close`; only its own end or that of the process stops it."""
+        return self._cancelled and self._thread.is_alive()
+
+    def transaction(self) -> None:
+        """From here on one read transaction: the instant is that of the first read, which comes at once."""
+        self.call(lambda: self._connection.adbc_connection.set_autocommit(False))
+        self.fetch("SELECT count(*) FROM sqlite_schema")
+
+    def rollback(self) -> None:
+        self.call(self._connection.rollback)
+        self.call(lambda: self._connection.adbc_connection.set_autocommit(True))
+
+    def fetch(self, statement: str, params: tuple[str, ...] = ()) -> list[tuple[Any, ...]]:
+        """All rows of a small answer."""
+        return self.call(lambda: self._ask(statement, params))
+
+    def _ask(self, statement: str, params: tuple[str, ...] = ()) -> list[tuple[Any, ...]]:
+        with self._connection.cursor() as cursor:
+            cursor.execute(statement, params or None)
+            return list(cursor.fetchall())
+
+    def batches(self, statement: str, params: tuple[str, ...], batch_rows: int) -> Iterator[pa.Table]:
+        """The rows in tables of about BLOCK_BYTES; several may be read by turns."""
+        cursor, reader = self.call(lambda: self._open(statement, params, batch_rows))
+        try:
+            while (table := self.call(lambda: self._gathered(reader))) is not None:
+                yield table
+        finally:
+            self._calls.put((Future(), lambda: self._shut(cursor)))
+
+    def _shut(self, *cursors: Any) -> None:
+        for cursor in cursors:
+            cursor.close()
+            self._cursors.discard(cursor)
+
+    def _open(
+        self, statement: str, params: tuple[str, ...], batch_rows: int
+    ) -> tuple[Any, pa.RecordBatchReader]:
+        cursor = self._connection.cursor()
+        self._cursors.add(cursor)
+        cursor.adbc_statement.set_options(**{"adbc.sqlite.query.batch_rows": str(batch_rows)})
+        cursor.execute(statement, params or None)
+        return cursor, cursor.fetch_record_batch()
+
+    def _gathered(self, reader: pa.RecordBatchReader) -> pa.Table | None:
+        held, weight = [], 0
+        while weight < BLOCK_BYTES and not self._cancelled:
+            try:
+                held.append(reader.read_next_batch())
+            except StopIteration:
+                break
+            weight += held[-1].nbytes
+        return pa.Table.from_batches(held, reader.schema) if held else None
+
+    def close(self) -> None:
+        """Closes once the running call is over; does not wait for one that was cancelled."""
+        if self._thread.is_alive():
+            self._calls.put((Future(), lambda: self._shut(*self._cursors)))
+            self._calls.put((Future(), self._connection.close))
+            self._calls.put(None)
+            self._thread.join(None if not self._cancelled else 0.2)
+
+
+def _settle(answer: Future[Any], result: Any = None, error: BaseException | None = None) -> None:
+    """The first settlement counts: the answer, or the call away."""
+    with contextlib.suppress(InvalidStateError):
+        if error is None:
+            answer.set_result(result)
+        else:
+            answer.set_exception(error)
+
+
+def _ended() -> SourceAway:
+    return SourceAway("The reading was ended from our side.", hint="Start the export again.")

@@ -1,0 +1,208 @@
+"""What a SQLite file holds: tables, how wide their rows are, how large a selection is, and where to cut it."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import sqlalchemy as sa
+
+from outhaul.blocks import Range
+from outhaul.catalog import Type
+from outhaul.errors import SchemaChanged
+from outhaul.plan import Node, Plan
+from outhaul.sources._fingerprints import Fingerprints
+from outhaul.sources._select import Place, chained, has_many, touched
+from outhaul.sources._sqlite_library import Library
+
+BATCH_BYTES = 32 << 20  # of one cursor; the library holds a whole batch of rows
+MOST_ROWS = 4096
+SMALL_FILE = 16 << 20  # bytes; no batch of rows can hold more than the file
+GROWN = 6  # JSON writes a control character in six
+PER_VALUE = 32  # the longest text of a number
+SAMPLED_ROWS = 200
+
+ALL = Range()
+
+
+def quoted(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """`rowid`: the word that names it, None where there is none. `stored`: its rows lie in a tree of their own."""
+
+    name: str
+    kind: str
+    sql: str
+    columns: dict[str, tuple[int, str]]
+    rowid: str | None
+    stored: bool
+
+
+class Shape:
+    """Facts of the file, each asked for once; for one transaction."""
+
+    def __init__(self, library: Library) -> None:
+        self._library = library
+        self._tables: dict[str, Table] = {}
+        self._widths: dict[tuple[str, tuple[str, ...]], int] = {}
+
+    def table(self, name: str) -> Table:
+        if name not in self._tables:
+            self._tables[name] = self._look(name)
+        return self._tables[name]
+
+    def _look(self, name: str) -> Table:
+        listed = "SELECT type, wr FROM pragma_table_list WHERE schema = 'main' AND name = ?"
+        found = self._library.fetch(listed, (name,))
+        if not found:
+            raise SchemaChanged(f"{name} is gone.", hint="Ask for the export again.", wrong=name)
+        kind, without_rowid = found[0]
+        sql = self._library.fetch("SELECT coalesce(sql, '') FROM sqlite_schema WHERE name = ?", (name,))
+        rows = self._library.fetch("SELECT name, cid, type, hidden FROM pragma_table_xinfo(?)", (name,))
+        taken = {column.lower() for column, *_ in rows}
+        words = [word for word in ("rowid", "_rowid_", "oid") if word not in taken]
+        rowid = words[0] if kind == "table" and not without_rowid and words else None
+        stored = kind == "table" and all(
+            hidden != 2 for *_, hidden in rows
+        )  # 2: a generated column that is not stored
+        columns = {column: (number, declared) for column, number, declared, _ in rows}
+        return Table(name, kind, sql[0][0] if sql else "", columns, rowid, stored)
+
+    def tables(self, plan: Plan) -> Fingerprints:
+        """The shape of every table of the plan; the rows themselves cannot change under a reader."""
+        places: dict[Place, dict[str, None]] = {}
+        for node in plan.selections:
+            for place, columns in touched(node).items():
+                places.setdefault(place, {}).update(columns)
+        return {name: self._fingerprint(name, list(columns)) for (_, name), columns in places.items()}
+
+    def _fingerprint(self, name: str, columns: list[str]) -> dict[str, Any]:
+        table = self._look(name)
+        missing = next((column for column in columns if column not in table.columns), None)
+        if missing is not None:
+            words = f"Column {missing!r} of {name} is gone."
+            raise SchemaChanged(words, hint="Ask for the export again.", wrong=missing)
+        definition = None if table.kind == "table" else hashlib.sha256(table.sql.encode()).hexdigest()
+        shapes = {column: list(table.columns[column]) for column in columns}
+        return {"oid": None, "file": None, "definition": definition, "columns": shapes}
+
+    def file_bytes(self) -> int:
+        pages = self._library.fetch("SELECT page_count * page_size FROM pragma_page_count, pragma_page_size")
+        return int(pages[0][0])
+
+    def batch_rows(self, holds: Iterable[tuple[Place, tuple[str, ...]]]) -> int:
+        """How many rows of these columns, joined, a batch may hold and stay within BATCH_BYTES, whatever they hold."""
+        if self.file_bytes() <= SMALL_FILE:
+            return MOST_ROWS
+        widest = sum(
+            GROWN * self._widest(name, columns) + PER_VALUE * len(columns)
+            for (_, name), columns in holds
+            if columns
+        )
+        return max(1, min(MOST_ROWS, BATCH_BYTES // max(1, widest)))
+
+    def _widest(self, name: str, columns: tuple[str, ...]) -> int:
+        """Bytes of the widest row, from a pass over the pages; of a view, whose rows lie nowhere, from its values."""
+        if (name, columns) not in self._widths:
+            payload, values = (
+                "SELECT mx_payload FROM dbstat WHERE name = ? AND aggregate = TRUE",
+                _octets(columns),
+            )
+            if self.table(name).stored:
+                found = self._library.fetch(payload, (name,))
+            else:
+                found = self._library.fetch(f"SELECT max({values}) FROM {quoted(name)}")  # noqa: S608  # quoted names
+            self._widths[name, columns] = int((found and found[0][0]) or 0)
+        return self._widths[name, columns]
+
+    def size(self, node: Node) -> int:
+        """Estimated bytes of the selection's text, from the span of row numbers and a few rows at its ends."""
+        file = self.file_bytes()
+        nodes, whole = [node], 0.0
+        while nodes:
+            one = nodes.pop()
+            nodes += one.children
+            whole += self._table_bytes(one, file)
+        return math.ceil(whole)
+
+    def _table_bytes(self, node: Node, file: int) -> float:
+        table = self.table(node.table)
+        if table.rowid is None or not node.columns:
+            return file if node.columns else 0
+        low, high = self._span(table.name, table.rowid)
+        columns = [column.column for column in node.columns]
+        # Names are quoted, row numbers are numbers.
+        ends = [
+            f"SELECT * FROM (SELECT {_octets(columns)} AS o FROM {quoted(table.name)} "  # noqa: S608  # see above
+            f"WHERE {table.rowid} >= {start} ORDER BY {table.rowid} LIMIT {SAMPLED_ROWS})"
+            for start in {low, (low + high) // 2}
+        ]
+        average = self._library.fetch(f"SELECT avg(o) FROM ({' UNION ALL '.join(ends)})")[0][0] or 0  # noqa: S608  # see above
+        return min((high - low + 1) * (float(average) + len(columns)), 2.0 * file)
+
+    def _span(self, name: str, column: str) -> tuple[int, int]:
+        ends = self._library.fetch(
+            f"SELECT typeof(lo), typeof(hi), lo, hi FROM (SELECT (SELECT min({column}) FROM {quoted(name)}) AS lo, "  # noqa: S608  # quoted names
+            f"(SELECT max({column}) FROM {quoted(name)}) AS hi)"
+        )[0]
+        return (ends[2], ends[3]) if ends[:2] == ("integer", "integer") else (0, -1)
+
+    def split(self, node: Node, part_bytes: int) -> tuple[Range, ...]:
+        """Even spans of row numbers or of an integer key; of texts, equal runs."""
+        table = self.table(node.table)
+        wanted = math.ceil(self.size(node) / part_bytes)
+        if wanted < 2:
+            return (ALL,)
+        if not has_many(node) and table.rowid is not None:
+            return tuple(chained("ctid", _even(*self._span(table.name, table.rowid), wanted), None))
+        if not node.key or table.kind != "table":
+            return (ALL,)
+        key = quoted(node.key[0].column)
+        if node.key[0].type is Type.INTEGER:
+            return tuple(chained("key", _even(*self._span(table.name, key), wanted), None))
+        return tuple(chained("key", self._runs(table.name, key, wanted), None))
+
+    def _runs(self, name: str, key: str, wanted: int) -> list[tuple[str]]:
+        """Cuts between texts; none where something else than text is among the keys."""
+        place = quoted(name)
+        rows, low, high = self._library.fetch(
+            f"SELECT count(*), typeof(min({key})), typeof(max({key})) FROM {place}"  # noqa: S608  # quoted names
+        )[0]
+        step = rows // wanted
+        if (low, high) != ("text", "text") or not step:
+            return []
+        cuts = self._library.fetch(
+            f"SELECT k FROM (SELECT {key} AS k, row_number() OVER (ORDER BY {key}) AS n FROM {place}) "  # noqa: S608  # quoted names
+            f"WHERE n % {step} = 0"
+        )
+        return list(dict.fromkeys((str(cut),) for (cut,) in cuts))[: wanted - 1]
+
+
+def _octets(columns: Any) -> str:
+    return " + ".join(f"coalesce(octet_length({quoted(column)}), 0)" for column in columns) or "0"
+
+
+def _even(low: int, high: int, wanted: int) -> list[tuple[str]]:
+    span = high - low + 1
+    return (
+        list(dict.fromkeys((str(low + span * number // wanted),) for number in range(1, wanted)))
+        if span > 0
+        else []
+    )
+
+
+def within_rows(part: Range, rowid: str) -> list[sa.ColumnElement[bool]]:
+    """The range of row numbers as conditions on the root."""
+    edges = ((">=", part.low), ("<", part.high))
+    column: sa.ColumnClause[int] = sa.literal_column(f"t0.{rowid}")
+    return [
+        column.op(compare, is_comparison=True)(sa.literal_column(str(int(edge[0]))))
+        for compare, edge in edges
+        if edge is not None
+    ]

@@ -1,0 +1,99 @@
+"""SQLite's values as text, each by the storage class that it has and not by the one that was declared."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import sqlite
+
+from outhaul.blocks import Kind
+from outhaul.catalog import Type
+from outhaul.plan import Column
+from outhaul.sources._select import Element, Style, Tongue, say
+
+_DIALECT = sqlite.dialect(paramstyle="qmark")
+_AS_TEXT = sa.Text()
+
+
+def text(element: Element, column: Column, style: Style) -> tuple[Element, Kind]:
+    """As plain text; for JSON as JSON of the class that each value has, where the declaration is no promise."""
+    if style == "csv" or column.type is Type.TEXT:
+        return _by_class(element, column, say("'\\x'").concat(_hex(element)), element), "str"
+    quoted: Element = sa.func.json_quote(element)
+    if column.type is Type.JSON:
+        flat = sa.func.replace(
+            sa.func.replace(element, say("char(10)"), say("' '")), say("char(13)"), say("' '")
+        )
+        quoted = sa.case((sa.func.json_valid(element), flat), else_=quoted)
+    blob = say("'\"\\\\x'").concat(_hex(element)).concat(say("'\"'"))
+    return _by_class(element, column, blob, quoted, json=True), "raw"
+
+
+def _by_class(
+    element: Element, column: Column, blob: Element, words: Element, *, json: bool = False
+) -> Element:
+    return sa.case(
+        (_is(element, "text"), words),
+        (_is(element, "integer"), _integer(element, column, json=json)),
+        (_is(element, "real"), _real(element, column, json=json)),
+        (_is(element, "blob"), blob),
+    )
+
+
+def _is(element: Element, name: str) -> sa.ColumnElement[bool]:
+    return sa.func.typeof(element) == say(f"'{name}'")
+
+
+def _hex(element: Element) -> Element:
+    return sa.func.lower(sa.func.hex(element))
+
+
+def _integer(element: Element, column: Column, *, json: bool) -> Element:
+    plain = sa.cast(element, _AS_TEXT)
+    if column.scale:
+        return plain.concat(say(f"'.{'0' * column.scale}'"))
+    if json and column.type is Type.BOOLEAN:
+        return sa.case(
+            (element == say("0"), say("'false'")), (element == say("1"), say("'true'")), else_=plain
+        )
+    return plain
+
+
+def _real(element: Element, column: Column, *, json: bool) -> Element:
+    """The fewest digits that read back to the same double; declared decimals with all of their decimals if they can."""
+    mark = '"' if json else ""
+    forms = [sa.func.printf(say(f"'%!.{digits}g'"), element) for digits in (15, 16, 17)]
+    if column.scale is not None:
+        forms.insert(0, sa.func.printf(say(f"'%.{column.scale}f'"), element))
+    return sa.case(
+        (element == say("9e999"), say(f"'{mark}Infinity{mark}'")),
+        (element == say("-9e999"), say(f"'{mark}-Infinity{mark}'")),
+        *((sa.cast(form, sa.REAL()) == element, form) for form in forms[:-1]),
+        else_=forms[-1],
+    )
+
+
+def _bound(value: str, _: Column) -> Element:
+    """A key text takes on the affinity of the column that it is compared with."""
+    return sa.bindparam(None, value, type_=sa.Text(), unique=True)
+
+
+TONGUE = Tongue("sqlite", text, _bound)
+
+
+def statement(select: sa.Select[Any]) -> tuple[str, tuple[str, ...]]:
+    """A SELECT as text, with the values of its parameters in order."""
+    compiled = select.compile(dialect=_DIALECT)
+    params = compiled.params
+    return str(compiled), tuple(params[name] for name in compiled.positiontup or ())
+
+
+def textual(select: sa.Select[Any], width: int) -> tuple[str, tuple[str, ...]]:
+    """The same rows after one row of empty texts, so that a reader that guesses types from the first rows sees text.
+
+    LIMIT -1 makes SQLite keep the order of the inner SELECT.
+    """
+    words, params = statement(select.limit(say("-1")))
+    empty = ", ".join(["''"] * width)
+    return f"SELECT {empty} UNION ALL SELECT * FROM ({words})", params  # noqa: S608  # compiled, values are bound

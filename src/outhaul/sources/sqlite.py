@@ -1,0 +1,165 @@
+"""SQLite as a source: one file, opened read only, read in one transaction."""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from datetime import UTC, datetime
+from typing import Any
+
+import pyarrow as pa
+import sqlalchemy as sa
+
+from outhaul.blocks import Block, Range, Stream
+from outhaul.errors import SnapshotLost, SourceAway, SourceBusy, SourceError, UnreadableValue
+from outhaul.plan import Node, Plan
+from outhaul.sources._blocks import block, unreadable, whole
+from outhaul.sources._fingerprints import Fingerprints, check
+from outhaul.sources._reflect_sqlite import reflect
+from outhaul.sources._select import Query, Style, bounds, edges, has_many, tree
+from outhaul.sources._sqlite_copy import Prepared, prepare
+from outhaul.sources._sqlite_library import Library, file_of, read_only
+from outhaul.sources._sqlite_shape import Shape, within_rows
+from outhaul.sources._sqlite_text import TONGUE, statement, textual
+
+__all__ = ["Prepared", "Session", "check", "connect", "count", "prepare", "reflect"]
+
+SHARED = False
+STEPS = 10_000  # of SQLite's machine between two looks at the clock
+
+
+def connect(url: str, label: str) -> Session:  # noqa: ARG001  # SQLite has no place for a label
+    """A connection, read only. A process that has one must not open the file with another SQLite library."""
+    return Session(Library(file_of(url)))
+
+
+def count(url: str, node: Node, timeout: float) -> int | None:
+    """Rows of the selection for a first display; None when `timeout` seconds were not enough.
+
+    For the serving process, which never has a Session: it uses Python's own SQLite library.
+    """
+    words, params = statement(tree(node, TONGUE, "csv").counted())
+    deadline = time.monotonic() + timeout
+    try:
+        with closing(sqlite3.connect(read_only(file_of(url)), uri=True, timeout=timeout)) as connection:
+            connection.set_progress_handler(lambda: time.monotonic() > deadline, STEPS)
+            return int(connection.execute(words, params).fetchone()[0])
+    except sqlite3.OperationalError as error:
+        if time.monotonic() >= deadline:
+            return None
+        if "locked" in str(error):
+            raise SourceBusy(f"Somebody else is writing to the SQLite file: {error}.") from error
+        raise SourceAway(f"The SQLite file cannot be read: {error}.") from error
+    except sqlite3.Error as error:
+        raise SourceError(f"The source could not answer: {error}.") from error
+
+
+class Session:
+    """One connection of one worker, for one thread at a time; only `cancel` may come from another."""
+
+    def __init__(self, library: Library) -> None:
+        self._library = library
+        self._shape = Shape(library)
+
+    def begin(self, snapshot: str | None = None) -> datetime:
+        """Take the instant; there is none to join (SnapshotLost). Returns this machine's clock."""
+        if snapshot is not None:
+            raise SnapshotLost("An instant of SQLite ends with the process that took it.")
+        self._library.transaction()
+        self._shape = Shape(self._library)
+        return datetime.now(UTC)
+
+    def end(self) -> None:
+        """Leave the instant; the connection stays."""
+        self._library.rollback()
+
+    def share(self) -> str:
+        """SourceError: one connection alone can read an instant of SQLite."""
+        raise SourceError("An instant of SQLite cannot be shared.")
+
+    def ping(self) -> None:
+        self._library.fetch("SELECT 1")
+
+    def tables(self, plan: Plan) -> Fingerprints:
+        """The tables of the plan as they stand; SchemaChanged names what is missing."""
+        return self._shape.tables(plan)
+
+    def count(self, node: Node) -> dict[str, int]:
+        """Rows by include path under the instant; "" is the root."""
+        queries = tree(node, TONGUE, "csv").every()
+        return {query.name: int(self._library.fetch(*statement(query.counted()))[0][0]) for query in queries}
+
+    def size(self, node: Node) -> int:
+        """Estimated bytes of the selection's text, children included, filters left out."""
+        return self._shape.size(node)
+
+    def split(self, node: Node, part_bytes: int) -> tuple[Range, ...]:
+        """Ranges that chain from open end to open end."""
+        return self._shape.split(node, part_bytes)
+
+    def read(self, node: Node, part: Range, style: Style) -> Iterator[Stream]:
+        """The rows of a range: one stream, with a cursor for each to-many node below."""
+        yield self._stream(tree(node, TONGUE, style), part, ordered=has_many(node))
+
+    def _stream(self, query: Query, part: Range, *, ordered: bool) -> Stream:
+        children = tuple(self._stream(child, part, ordered=True) for child in query.children)
+        return Stream(
+            query.node, query.path, self._blocks(query, part, ordered=ordered), query.kinds, children
+        )
+
+    def _within(self, query: Query, part: Range) -> list[sa.ColumnElement[bool]]:
+        if part.by == "ctid":
+            return within_rows(part, self._shape.table(query.node.table).rowid or "rowid")
+        return list(bounds(query, TONGUE, edges(part)))
+
+    def _blocks(self, query: Query, part: Range, *, ordered: bool) -> Iterator[Block]:
+        width = len(query.outputs)
+        words, params = textual(query.rows(*self._within(query, part), ordered=ordered), width)
+        rows = self._shape.batch_rows(query.holds)
+        head = 1  # the row of empty texts
+        for table in self._library.batches(words, params, rows):
+            columns = [whole(column).view(pa.binary()) for column in table.slice(head).columns]
+            head = 0
+            for number, column in enumerate(columns):
+                if unreadable(column) is not None:
+                    raise self._unreadable(query, part, number)
+            if len(columns[0]):
+                yield block(query, columns)
+
+    def _unreadable(self, query: Query, part: Range, number: int) -> UnreadableValue:
+        """Looks the row up once more, with its key."""
+        path = next((path for path, at in query.columns.items() if at == number), ("key",))
+        keys = query.chain[-len(query.node.key) :] if query.node.key else ()
+        texts = [query.outputs[number], *(sa.cast(key, sa.Text()) for key in keys)]
+        select = sa.select(*texts).select_from(query.source).where(*query.where, *self._within(query, part))
+        words, params = textual(select, len(texts))
+        row = "a row without key"
+        for table in self._library.batches(words, params, 64):
+            at = unreadable(whole(table.column(0)).view(pa.binary()))
+            if at is not None:
+                key = [_shown(whole(column), at) for column in table.columns[1:]]
+                row = f"the row with key {', '.join(key)}" if key else row
+                break
+        return UnreadableValue(
+            f"{query.node.table}: {'.'.join(path)} of {row} is not UTF-8.",
+            hint="Correct the value in the database, or leave the field out.",
+        )
+
+    @property
+    def stuck(self) -> bool:
+        """After `cancel` and `close`: a statement still runs, and only the end of this process stops it."""
+        return self._library.stuck
+
+    def cancel(self) -> None:
+        """Call away whoever waits for the file, from any thread; the session can only be closed afterwards."""
+        self._library.cancel()
+
+    def close(self) -> None:
+        self._library.close()
+
+
+def _shown(column: Any, at: int) -> str:
+    value = column.view(pa.binary())[at].as_py()
+    return (value or b"").decode(errors="replace")
