@@ -206,8 +206,7 @@ class Session:
 
     def _runs(self, query: Query, limits: tuple[Edge, ...]) -> Iterator[Stream]:
         """Runs of parents by their keys, so many at a time as fit with their children into CHUNK_BYTES."""
-        parents, here, heaviest = SHARED = True
-FIRST_PARENTS, limits, list(query.every())[-1].name
+        parents, here, heaviest = FIRST_PARENTS, limits, list(query.every())[-1].name
         while True:
             copies = {query.name: self._ordered(query, here, parents)}
             spools = {query.name: Spool()}
