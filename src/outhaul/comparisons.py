@@ -212,7 +212,7 @@ class Sqlite:
     @staticmethod
     def _time(column: Column) -> Column:
         second = sa.func.time(sa.func.substr(column, say("1"), say("8")))
-        return sa.case((_is_text(column), second + _decimals(sa.func.substr(column, say("9")))))
+        return sa.case((_is_text(column), second.concat(_decimals(sa.func.substr(column, say("9"))))))
 
     @staticmethod
     def _moment(column: Column) -> Column:
