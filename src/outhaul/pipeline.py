@@ -1,0 +1,244 @@
+"""One part: rows of the source become text, the text fragments in the store, in bounded memory."""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+from collections import Counter
+from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import closing
+from dataclasses import dataclass, replace
+from types import ModuleType
+from typing import Any, Literal, Protocol
+
+import numpy as np
+
+from outhaul import deflate, formats, siblings
+from outhaul.blocks import Piece, Range, Stream
+from outhaul.errors import StoreError, TooMuch
+from outhaul.export import Fragment, Part
+from outhaul.plan import Node, Plan
+
+CHUNK = 4 << 20  # bytes between two looks at whether to stop
+
+
+class Session(Protocol):
+    """What the pipeline asks of a source; see `sources/__init__.py`."""
+
+    def read(self, node: Node, part: Range, style: Literal["csv", "json"], /) -> Iterator[Stream]: ...
+
+
+class Store(Protocol):
+    """What the pipeline asks of a store; see `stores/__init__.py`."""
+
+    def put(self, key: str, chunks: Iterable[bytes | memoryview], /) -> int: ...
+
+
+def run(
+    session: Session,
+    plan: Plan,
+    part: Part,
+    store: Store,
+    stop: Callable[[], None],
+    progress: Callable[[int], None],
+) -> tuple[Fragment, ...]:
+    """Writes the part as fragments, none if it has no row; each ends at a row's end and keeps the plan's limits.
+
+    `stop` is called at least every few megabytes and raises what ends the run; `progress` gets the rows done so far.
+    TooMuch when one row alone passes the limit of a file.
+    """
+    form = siblings.load(formats, part.format)
+    made: list[Fragment] = []
+    with closing(_pieces(session, plan, part, form)) as pieces:
+        rows = Rows(pieces, Limits.of(plan, part, form), stop, progress)
+        while rows.more():
+            made.append(_fragment(rows, plan, part, store, len(made)))
+    return tuple(made)
+
+
+def _pieces(session: Session, plan: Plan, part: Part, form: ModuleType) -> Generator[Piece]:
+    limited = plan.fragment_bytes is not None or plan.fragment_rows is not None
+    node = plan.selections[part.selection]
+    for stream in session.read(node, Range.from_data(part.range), form.STYLE):
+        yield from form.pieces(stream, borders=limited)
+
+
+def _fragment(rows: Rows, plan: Plan, part: Part, store: Store, seq: int) -> Fragment:
+    suffix = f"{part.format}.deflate" if plan.compress else part.format
+    key = f"{part.export}/{part.generation}-{part.n}-{part.attempt}-{seq}-{secrets.token_hex(4)}.{suffix}"
+    text, stored = Text(), Stored()
+    chunks = rows.fragment(text)
+    length = store.put(key, stored.counted(deflate.run(chunks) if plan.compress else chunks))
+    if length != stored.length:
+        raise StoreError(f"The store took {length:,} of {stored.length:,} bytes of {key}.")
+    return Fragment(
+        selection=part.selection,
+        format=part.format,
+        part=part.n,
+        seq=seq,
+        key=key,
+        length=length,
+        raw_length=text.length,
+        crc32=text.crc32,
+        rows=text.rows,
+        sha256=stored.sha256.hexdigest(),
+        related=dict(text.related),
+    )
+
+
+class Text:
+    """What is known about a fragment's text so far."""
+
+    def __init__(self) -> None:
+        self.length = self.crc32 = self.rows = 0
+        self.related: Counter[str] = Counter()
+
+    def counted(self, chunks: Iterable[memoryview]) -> Iterator[memoryview]:
+        for chunk in chunks:
+            self.length += len(chunk)
+            self.crc32 = deflate.crc32(chunk, self.crc32)
+            yield chunk
+
+
+class Stored:
+    """What is known about a fragment's bytes in the store so far."""
+
+    def __init__(self) -> None:
+        self.length = 0
+        self.sha256 = hashlib.sha256()
+
+    def counted(self, chunks: Iterable[bytes | memoryview]) -> Iterator[bytes | memoryview]:
+        for chunk in chunks:
+            self.length += len(chunk)
+            self.sha256.update(chunk)
+            yield chunk
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What may stand in one fragment, and what stands between its rows. `of_whom`: whose rows, for people."""
+
+    size: int | None  # bytes
+    rows: int | None
+    joint: bytes
+    of_whom: str
+
+    @classmethod
+    def of(cls, plan: Plan, part: Part, form: ModuleType) -> Limits:
+        """The plan's limits are those of a complete file: the format's frame is taken off."""
+        node, size = plan.selections[part.selection], plan.fragment_bytes
+        if size is not None:
+            size -= len(form.opening(node)) + len(form.closing(node))
+        return cls(size, plan.fragment_rows, form.JOINT, f"part {part.n} of {node.resource}")
+
+
+class Rows:
+    """The pieces of a part, dealt out to one fragment after the other."""
+
+    def __init__(
+        self,
+        pieces: Iterator[Piece],
+        limits: Limits,
+        stop: Callable[[], None],
+        progress: Callable[[int], None],
+    ) -> None:
+        self._pieces, self._limits = pieces, limits
+        self._stop, self._progress = stop, progress
+        self._next: Piece | None = None
+        self._done = 0
+        self._begins = b""  # of the row at hand, for people
+
+    def more(self) -> bool:
+        if self._next is None:
+            self._stop()
+            self._next = next(self._pieces, None)
+        return self._next is not None
+
+    def fragment(self, text: Text) -> Iterator[memoryview]:
+        """The text of one fragment in chunks, and what is known about it."""
+        between = b""
+        while self.more():
+            piece = self._fitting(text, len(between))
+            if piece is None:
+                return
+            for data in (between, piece.data) if piece.starts and between else (piece.data,):
+                yield from text.counted(self._chunks(memoryview(data)))
+            text.rows += piece.rows
+            text.related.update({path: int(counts.sum()) for path, counts in piece.related.items()})
+            self._done += piece.rows
+            self._progress(self._done)
+            between = self._limits.joint if piece.ends else b""
+
+    def _chunks(self, data: memoryview) -> Iterator[memoryview]:
+        for start in range(0, len(data), CHUNK):
+            self._stop()
+            yield data[start : start + CHUNK]
+
+    def _fitting(self, text: Text, gap: int) -> Piece | None:
+        """As much of the next piece as the fragment may still take; None when it is full."""
+        piece, self._next = self._next, None
+        assert piece is not None
+        if piece.starts:
+            self._begins = bytes(piece.data[:60])
+        room = None if self._limits.size is None else self._limits.size - text.length - gap
+        left = None if self._limits.rows is None else self._limits.rows - text.rows
+        if piece.offsets is None:
+            fits = self._takes_giant(piece, room, left, new=not text.length)
+            taken, self._next = (piece, None) if fits else (None, piece)
+            return taken
+        count = piece.rows if left is None else min(piece.rows, left)
+        if room is not None:
+            count = min(count, self._that_fit(piece.offsets, room))
+        if count == piece.rows:
+            return piece
+        if not count and not text.length:
+            raise self._too_large(piece)
+        taken, self._next = self._cut(piece, count)
+        return taken
+
+    def _takes_giant(self, piece: Piece, room: int | None, left: int | None, *, new: bool) -> bool:
+        """A row in several pieces gets a new fragment where bytes are limited: its size is not known before its end."""
+        if piece.starts and not new and (room is not None or left == 0):
+            return False
+        if room is not None and len(piece.data) > room:
+            raise self._too_large(piece)
+        return True
+
+    def _that_fit(self, offsets: np.ndarray[Any, Any], room: int) -> int:
+        """Whole rows that `room` bytes can take, without a joint after the last."""
+        ends = offsets[1:].copy()
+        ends[:-1] -= len(self._limits.joint)
+        return int(np.searchsorted(ends, room, "right"))
+
+    def _cut(self, piece: Piece, count: int) -> tuple[Piece | None, Piece]:
+        if not count:
+            return None, piece
+        assert piece.offsets is not None
+        border = int(piece.offsets[count])
+        end = border - len(self._limits.joint)
+        offsets = piece.offsets[: count + 1].copy()
+        offsets[-1] = end
+        head = {path: counts[:count] for path, counts in piece.related.items()}
+        tail = {path: counts[count:] for path, counts in piece.related.items()}
+        return (
+            replace(piece, data=piece.data[:end], rows=count, offsets=offsets, related=head),
+            replace(
+                piece,
+                data=piece.data[border:],
+                rows=piece.rows - count,
+                offsets=piece.offsets[count:] - border,
+                related=tail,
+            ),
+        )
+
+    def _too_large(self, piece: Piece) -> TooMuch:
+        limit = self._limits.size or 0
+        size = (
+            int(piece.offsets[1]) if piece.offsets is not None else limit + 1
+        )  # of a giant: that much at least
+        return TooMuch(
+            f"Row {self._done + 1} of {self._limits.of_whom} does not fit into a file of the wanted size. "
+            f"It begins: {self._begins.decode(errors='replace')}",
+            hint="Ask for larger files, or for fewer fields.",
+            facts={"value": size, "limit": limit},
+        )
