@@ -84,6 +84,15 @@ def plan_out(ledger: Ledger, pieces: int = 2, slots: int = 2, **more: Any) -> Ex
     return ledger.get(made.id)
 
 
+def wait_all(ledger: Ledger, **pieces: int) -> None:
+    """By tenant one export of so many parts, none of them admitted yet."""
+    made = {create(ledger, tenant=tenant).id: count for tenant, count in pieces.items()}
+    for delivery in ledger.admit(50):
+        lease = claimed(ledger, delivery)
+        hold(ledger, lease)
+        ledger.settle_plan(lease, planned(made[delivery.export]), own=False, claim=False)
+
+
 def fragment(lease: Lease, rows: int = 10, lines: int = 30, seq: int = 0) -> Fragment:
     part = lease.part
     key = f"{part.export}/{part.generation}-{part.n}-{part.attempt}-{seq}-{lease.token[:8]}.csv"
