@@ -15,11 +15,9 @@ import psycopg
 from bench import latency, report, tpch
 from bench.check import check, truth
 from bench.contenders import CONTENDERS, WORKS
-from bench.measure import Failed, run
+from bench.measure import ROOT, Failed, run
 from bench.report import Entry
 from tests import postgres
-
-ROOT = Path(__file__).parent.parent
 
 
 def main(arguments: list[str] | None = None) -> int:

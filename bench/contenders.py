@@ -78,7 +78,7 @@ def nested(lines: str = "true", orders: str = "true") -> str:
 
 FLAT_EXPORT = "outhaul export $URL lineitem --format csv --output $OUT --workers"
 NESTED_EXPORT = (
-    "outhaul export $URL orders --include customer --include lineitems"
+    "outhaul export $URL orders --catalog bench/catalog.toml --include customer --include lineitems"
     " --format ndjson --output $OUT --workers"
 )
 LINEITEM = "SELECT * FROM lineitem"

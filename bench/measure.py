@@ -14,6 +14,8 @@ import psutil
 
 from outhaul.demo.memory import Peak, family
 
+ROOT = Path(__file__).parent.parent
+
 
 @dataclass(frozen=True, slots=True)
 class Cost:
@@ -38,7 +40,12 @@ def run(command: str, environment: Mapping[str, str], postmaster: int) -> Cost:
     with log.open("wb") as said:
         began = time.perf_counter()
         process = subprocess.Popen(
-            ["bash", "-c", command], env=environment, stdin=subprocess.DEVNULL, stdout=said, stderr=said
+            ["bash", "-c", command],
+            cwd=ROOT,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=said,
+            stderr=said,
         )
         with Peak(process.pid) as peak:
             _, status, used = os.wait4(process.pid, 0)

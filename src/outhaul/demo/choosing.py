@@ -6,7 +6,7 @@ from pathlib import Path
 
 import sqlalchemy as sa
 
-from outhaul import siblings, sources
+from outhaul import hiding, siblings, sources
 from outhaul.catalog import Catalog, Resource
 from outhaul.demo import database
 from outhaul.demo.asking import Want
@@ -27,7 +27,7 @@ def absolute(url: str) -> str:
 
 def catalog(url: str) -> Catalog:
     """What the service offers of this database when no catalog file trims it."""
-    return siblings.load(sources, sa.make_url(url).get_backend_name()).reflect(url)  # type: ignore[no-any-return]
+    return hiding.offered(siblings.load(sources, sa.make_url(url).get_backend_name()).reflect(url))
 
 
 def largest(url: str, catalog: Catalog) -> tuple[Want, ...]:
