@@ -1,0 +1,96 @@
+"""The process of a worker: reads deliveries, runs them one after the other, says when it is idle, ends in order."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import signal
+import sys
+import tempfile
+import threading
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from queue import Empty, SimpleQueue
+from typing import Any
+
+from sqlalchemy.exc import DBAPIError
+
+from outhaul import siblings, stores
+from outhaul.ledger import Ledger, Terms
+from outhaul.ledger.pulse import TICK
+from outhaul.worker.runs import Place, Worker
+
+EXIT = 15  # seconds from the call to end until this process ends, come what may
+COPY_BYTES = 2 << 30  # largest SQLite file without WAL that is copied to be read
+
+log = logging.getLogger("outhaul.worker")
+Deliveries = SimpleQueue[Mapping[str, Any] | None]
+
+
+def main() -> None:
+    """Run deliveries, a JSON line each on standard input after one of configuration, until it ends; write a line
+    whenever idle."""
+    os.umask(0o077)
+    logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(name)s %(levelname)s %(message)s")
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    config = json.loads(sys.stdin.readline())
+    store = siblings.load(stores, config["store"].partition(":")[0]).open_store(config["store"])
+    with Ledger(config["ledger"], Terms.from_data(config["terms"])) as ledger:
+        worker = Worker(ledger, _place(config), store, config["worker"])
+        deliveries: Deliveries = SimpleQueue()
+
+        def end(*_: object) -> None:
+            worker.pulse.ending = True
+            deliveries.put(None)
+            signal.alarm(EXIT)
+
+        signal.signal(signal.SIGTERM, end)
+        threading.Thread(target=_listen, args=[deliveries], daemon=True).start()
+        worker.pulse.start()
+        _serve(worker, deliveries)
+        worker.close()
+        worker.pulse.close()
+    if worker.stuck:
+        os._exit(1)
+
+
+def _place(config: Mapping[str, Any]) -> Place:
+    return Place(
+        config["source"],
+        Path(config.get("scratch", tempfile.gettempdir())),
+        config.get("copy_bytes", COPY_BYTES),
+        config.get("hold", False),
+    )
+
+
+def _listen(deliveries: Deliveries) -> None:
+    """The end of standard input is a call to end."""
+    for line in sys.stdin:
+        deliveries.put(json.loads(line))
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+def _serve(worker: Worker, deliveries: Deliveries) -> None:
+    idle = True
+    while not worker.pulse.ending and not worker.stuck:
+        if idle:
+            with suppress(BrokenPipeError):
+                sys.stdout.write("idle\n")
+                sys.stdout.flush()
+        try:
+            delivery = deliveries.get(timeout=TICK)
+            idle = delivery is not None
+        except Empty:
+            delivery, idle = None, False
+        if delivery is not None:
+            try:
+                worker.run(delivery["export"], delivery["part"], delivery["attempt"])
+            except DBAPIError as error:
+                log.warning("a part was given up: the ledger is away: %s", type(error.orig).__name__)
+        worker.look_after_instants()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,83 @@
+"""Part 0: an instant is taken, what matches is counted under it, and the work is cut into parts."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from types import ModuleType
+from typing import Any
+
+from outhaul.blocks import Range
+from outhaul.errors import SchemaChanged, SnapshotLost
+from outhaul.ledger import Lease, Ledger, Planned
+from outhaul.ledger.pulse import Pulse, Stopped
+from outhaul.plan import Plan
+from outhaul.worker.faults import lost, needs_new_instant
+
+KEEPER = 30.0  # seconds until a keeper that does not answer counts as missing
+INSTANTS = 3  # instants to try while tables are being rewritten under them
+
+
+@dataclass(frozen=True, slots=True)
+class Survey:
+    """`own`: the instant is the session's own transaction; `whole`: everything is one small piece of work."""
+
+    planned: Planned
+    own: bool
+    whole: bool
+
+
+def survey(
+    ledger: Ledger, pulse: Pulse, lease: Lease, plan: Plan, source: ModuleType, session: Any
+) -> Survey:
+    """The tables are looked at before the instant is taken and again after: a rewrite in between would be invisible."""
+    for left in reversed(range(INSTANTS)):
+        before = session.tables(plan)
+        size = sum(session.size(node) for node in plan.selections) * len(plan.formats)
+        whole = size <= plan.part_bytes
+        own = whole or not source.SHARED
+        instant_at = session.begin(None) if own else _joined(ledger, pulse, lease, session)
+        counts = [session.count(node) for node in plan.selections]
+        tables = session.tables(plan)
+        try:
+            source.check(before, tables)
+        except SchemaChanged as error:
+            if not (left and needs_new_instant(error)):
+                raise
+            session.end()
+        else:
+            break
+    ranges = _ranges(plan, session, whole)
+    return Survey(Planned(counts, ranges, plan.formats, size, instant_at, tables), own, whole)
+
+
+def _ranges(plan: Plan, session: Any, whole: bool) -> list[list[dict[str, Any]]]:
+    found: list[Sequence[Range]] = [
+        [Range()] if whole else session.split(node, plan.part_bytes) for node in plan.selections
+    ]
+    return [[extent.to_data() for extent in ranges] for ranges in found]
+
+
+def _joined(ledger: Ledger, pulse: Pulse, lease: Lease, session: Any) -> datetime:
+    """Ask the keeper for an instant and join it; gives its time."""
+    if not ledger.want(lease):
+        raise Stopped
+    deadline = time.monotonic() + KEEPER
+    while time.monotonic() < deadline:
+        pulse.checkpoint()
+        wish = ledger.snapshot(lease.part.export)
+        if wish is None or wish.generation != lease.part.generation:
+            raise Stopped
+        if wish.state == "held":
+            session.begin(wish.snapshot)
+            assert wish.instant_at
+            return wish.instant_at
+        if wish.state == "lost":
+            raise lost(wish)
+        time.sleep(0.02)
+    raise SnapshotLost(
+        f"No keeper took an instant within {KEEPER:.0f} seconds.",
+        hint="Is `outhaul serve` running on this ledger?",
+    )
