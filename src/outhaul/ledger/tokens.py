@@ -69,6 +69,12 @@ class Tokens(Closing):
             row = read.execute(_seen().where(tokens.c.hash == hash)).one_or_none()
             return None if row is None else _token(row)
 
+    def token(self, token_id: str) -> Token | None:
+        """The token of this id, be it expired or revoked; None when there is none."""
+        with self._read() as read:
+            row = read.execute(_seen().where(tokens.c.id == token_id)).one_or_none()
+            return None if row is None else _token(row)
+
     def touch_token(self, token_id: str) -> None:
         """Note that it was used now, at most once a minute."""
         stale = sa.or_(tokens.c.used_at.is_(None), tokens.c.used_at < now() - USED_EVERY)
