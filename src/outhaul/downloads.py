@@ -1,0 +1,269 @@
+"""Artifacts: one file out of many fragments without a copy, its ranges, its name, and links to it that expire."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import re
+import unicodedata
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from itertools import product
+from types import ModuleType
+from typing import Any, Protocol
+from urllib.parse import quote
+
+from itsdangerous import BadData, URLSafeSerializer
+
+from outhaul import deflate, formats, siblings
+from outhaul.errors import BadRange, Gone, NotFound
+from outhaul.export import Artifact, Fragment
+from outhaul.ledger import Facts
+from outhaul.plan import Plan
+
+MANIFEST = "manifest.json"
+PIECE = 1 << 20
+NAME_BYTES = 180  # of 255 that file systems take; the rest is for number and suffix
+
+
+class Store(Protocol):
+    """What downloads ask of a store; see `stores/__init__.py`."""
+
+    def read(self, key: str, start: int = 0, length: int | None = None) -> Iterator[bytes]: ...
+
+
+def artifacts(facts: Facts, *, numbered: bool = False) -> tuple[Artifact, ...]:
+    """One file for each selection and format; with `numbered` one complete file for each fragment.
+
+    A selection without rows is a readable empty file. Names are safe and differ in more than case.
+    """
+    plan, names = facts.plan, Names()
+    made: list[Artifact] = []
+    for selection, name in product(range(len(plan.selections)), plan.formats):
+        mine = [one for one in facts.fragments if (one.selection, one.format) == (selection, name)]
+        mine.sort(key=lambda one: (one.part, one.seq))
+        stem = safe(plan.selections[selection].resource)
+        suffix = f".{siblings.load(formats, name).SUFFIX}{'.gz' if plan.compress else ''}"
+        files = [[one] for one in mine] or [[]] if numbered else [mine]
+        for number, fragments in enumerate(files, 1):
+            tail = f"-{number:0{max(3, len(str(len(files))))}}" if numbered else ""
+            called = names.take(stem + tail, suffix)
+            made.append(_artifact(facts.export.id, plan, selection, name, called, fragments))
+    return tuple(made)
+
+
+def _artifact(
+    export: str, plan: Plan, selection: int, name: str, called: str, fragments: Sequence[Fragment]
+) -> Artifact:
+    form = siblings.load(formats, name)
+    texts = _framed(form, plan, selection, fragments)
+    crc, raw_length = deflate.combine(
+        (deflate.crc32(one), len(one)) if isinstance(one, bytes) else (one.crc32, one.raw_length)
+        for one in texts
+    )
+    layout = _layout(texts, gzip_ending=deflate.gzip_ending(crc, raw_length) if plan.compress else None)
+    return Artifact(
+        export=export,
+        selection=selection,
+        format=name,
+        name=called,
+        media_type="application/gzip" if plan.compress else form.MEDIA_TYPE,
+        length=sum(span.length for span in spans(layout)),
+        raw_length=raw_length,
+        crc32=crc,
+        rows=sum(one.rows for one in fragments),
+        etag=_etag(layout),
+        layout=layout,
+    )
+
+
+def _framed(
+    form: ModuleType, plan: Plan, selection: int, fragments: Iterable[Fragment]
+) -> list[bytes | Fragment]:
+    """Framing text and fragments in order; the joint stands only between fragments that hold a row."""
+    node = plan.selections[selection]
+    texts: list[bytes | Fragment] = [form.opening(node)]
+    for fragment in (one for one in fragments if one.rows):
+        if len(texts) > 1:
+            texts.append(form.JOINT)
+        texts.append(fragment)
+    return [one for one in [*texts, form.closing(node)] if one != b""]
+
+
+def _layout(texts: Iterable[bytes | Fragment], gzip_ending: bytes | None) -> tuple[dict[str, Any], ...]:
+    """The file's stretches as data, neighbouring literal bytes in one."""
+    made: list[dict[str, Any]] = []
+    literal = b"" if gzip_ending is None else deflate.GZIP_HEADER
+    for one in texts:
+        if isinstance(one, bytes):
+            literal += one if gzip_ending is None else b"".join(deflate.run([one]))
+            continue
+        made += [_literal(literal)] if literal else []
+        literal = b""
+        made.append({name: getattr(one, name) for name in ("key", "length", "sha256", "part", "seq")})
+    literal += gzip_ending or b""
+    return (*made, _literal(literal)) if literal else tuple(made)
+
+
+def _literal(data: bytes) -> dict[str, Any]:
+    return {"data": base64.b64encode(data).decode()}
+
+
+def _etag(layout: Iterable[Mapping[str, Any]]) -> str:
+    """A strong one: it follows from every byte of the file, and from nothing else."""
+    known = hashlib.sha256()
+    for span in spans(layout):
+        known.update(f"{span.length} {span.sha256}\n".encode())
+    return f'"{known.hexdigest()[:32]}"'
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """A stretch of a file: literal `data`, or the object `key` of the store."""
+
+    start: int
+    length: int
+    sha256: str
+    data: bytes = b""
+    key: str = ""
+
+
+def spans(layout: Iterable[Mapping[str, Any]]) -> Iterator[Span]:
+    """The stretches of an artifact's layout, in order."""
+    start = 0
+    for one in layout:
+        if "key" in one:
+            span = Span(start, one["length"], one["sha256"], key=one["key"])
+        else:
+            data = base64.b64decode(one["data"])
+            span = Span(start, len(data), hashlib.sha256(data).hexdigest(), data=data)
+        yield span
+        start += span.length
+
+
+def read(artifact: Artifact, store: Store, start: int = 0, stop: int | None = None) -> Iterator[bytes]:
+    """Bytes `start` to `stop` (exclusive) in pieces of at most 1 MiB; only the fragments among them are opened."""
+    stop = artifact.length if stop is None else min(stop, artifact.length)
+    for span in spans(artifact.layout):
+        first, last = max(start, span.start) - span.start, min(stop, span.start + span.length) - span.start
+        if first >= last:
+            continue
+        if span.key:
+            yield from store.read(span.key, first, last - first)
+        else:
+            yield from (span.data[at : min(at + PIECE, last)] for at in range(first, last, PIECE))
+
+
+def parse_range(
+    header: str | None, length: int, etag: str, if_range: str | None = None
+) -> tuple[int, int] | None:
+    """What a Range header asks for as (start, stop), stop exclusive; None stands for the whole file.
+
+    Whole too: several ranges, another unit, a header that nobody can read, or If-Range with another or weak ETag
+    or a date (RFC 9110, 13.1.5 and 14.2). BadRange where no byte of the file is asked for.
+    """
+    if header is None or (if_range is not None and if_range.strip() != etag):
+        return None
+    found = re.fullmatch(r"\s*bytes\s*=\s*(\d{0,30})\s*-\s*(\d{0,30})\s*", header, re.IGNORECASE | re.ASCII)
+    if found is None or found.group(1, 2) == ("", ""):
+        return None
+    first, last = (int(text) if text else None for text in found.groups())
+    if first is None:
+        if last and not length:
+            return None
+        start, stop = max(0, length - (last or 0)), length
+    else:
+        if last is not None and last < first:
+            return None
+        start, stop = first, length if last is None else min(last + 1, length)
+    if start >= stop:
+        raise BadRange(f"The file has {length} bytes.", wrong=header[:100], facts={"length": length})
+    return start, stop
+
+
+def unchanged(if_none_match: str | None, etag: str) -> bool:
+    """Whether the asker has this very file already (RFC 9110, 13.1.2: `*`, or one of a list, weak or strong)."""
+    if if_none_match is None:
+        return False
+    return if_none_match.strip() == "*" or etag in re.findall(r'"[^"]*"', if_none_match)
+
+
+def content_disposition(name: str) -> str:
+    """The header's value (RFC 6266): the name in ASCII, and where that is not all of it, in UTF-8 too."""
+    plain = re.sub(r'[^ -~]|["\\%]', "_", name)
+    more = "" if plain == name else f"; filename*=UTF-8''{quote(name, safe='')}"
+    return f'attachment; filename="{plain}"{more}'
+
+
+_RESERVED = re.compile(r"(con|prn|aux|nul|com[0-9¹²³]|lpt[0-9¹²³])(\.|$)", re.IGNORECASE)
+_UNSEEN = {
+    "Cc",
+    "Cf",
+    "Cs",
+    "Co",
+    "Cn",
+    "Zl",
+    "Zp",
+}  # control, direction, surrogate, private, line separators
+
+
+def safe(name: str) -> str:
+    """A file name without a suffix that every system takes, of at most NAME_BYTES bytes: no folder, no device."""
+    text = unicodedata.normalize("NFC", name)
+    text = "".join(
+        "_" if unicodedata.category(one) in _UNSEEN or one in '/\\:*?"<>|' else one for one in text
+    )
+    text = text.encode()[:NAME_BYTES].decode(errors="ignore").rstrip(" .")
+    if not text or text[0] in " .-~" or _RESERVED.match(text):
+        text = f"_{text.lstrip(' .-~')}"
+    return text
+
+
+class Names:
+    """File names of one export: no two that differ in case alone, and none that is the manifest's."""
+
+    def __init__(self) -> None:
+        self._taken = {MANIFEST}
+
+    def take(self, stem: str, suffix: str) -> str:
+        name, number = f"{stem}{suffix}", 1
+        while (folded := unicodedata.normalize("NFC", name.casefold())) in self._taken:
+            number += 1
+            name = f"{stem}-{number}{suffix}"
+        self._taken.add(folded)
+        return name
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """What a signed link opens."""
+
+    export: str
+    selection: int
+    format: str
+
+
+def sign(keys: Sequence[str], link: Link, expires_at: datetime) -> str:
+    """A token for a link, safe in a URL. The first key signs; all are believed, so that keys can be replaced."""
+    return str(_signer(keys).dumps([link.export, link.selection, link.format, int(expires_at.timestamp())]))
+
+
+def unsign(keys: Sequence[str], token: str, now: datetime) -> Link:
+    """The link of a token; NotFound when we never made it, Gone when its time is over."""
+    try:
+        export, selection, name, expires = _signer(keys).loads(token)
+    except (BadData, ValueError, TypeError):
+        raise NotFound("There is no such file.", hint="Copy the whole link.") from None
+    if now.timestamp() >= expires:
+        ended = datetime.fromtimestamp(expires, UTC)
+        raise Gone(
+            f"This link was good until {ended:%Y-%m-%d %H:%M} UTC.", hint="Ask the export for a new one."
+        )
+    return Link(export, selection, name)
+
+
+def _signer(keys: Sequence[str]) -> URLSafeSerializer:
+    return URLSafeSerializer(
+        list(reversed(keys)), salt="outhaul.link", signer_kwargs={"digest_method": hashlib.sha256}
+    )
