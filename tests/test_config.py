@@ -140,20 +140,25 @@ def test_the_state_folder_and_its_key_are_private_and_the_key_stays(tmp_path: Pa
     state = tmp_path / "state"
     config.prepare(state)
     assert stat.S_IMODE(state.stat().st_mode) == 0o700
-    key = config.secret_key(state)
+    (key,) = config.secret_keys(state)
     assert stat.S_IMODE((state / "secret.key").stat().st_mode) == 0o600
     assert len(key) >= 43
-    assert config.secret_key(state) == key
+    assert config.secret_keys(state) == (key,)
     assert [path.name for path in state.iterdir()] == ["secret.key"]
 
 
+def test_a_key_can_be_replaced_while_the_old_one_is_still_believed(tmp_path: Path) -> None:
+    (tmp_path / "secret.key").write_text("new\nold\n")
+    assert config.secret_keys(tmp_path) == ("new", "old")
+
+
 def test_starts_at_the_same_moment_agree_on_one_key(tmp_path: Path) -> None:
-    keys: list[str] = []
+    keys: list[tuple[str, ...]] = []
     start = threading.Barrier(8)
 
     def first_start() -> None:
         start.wait()
-        keys.append(config.secret_key(tmp_path))
+        keys.append(config.secret_keys(tmp_path))
 
     threads = [threading.Thread(target=first_start) for _ in range(8)]
     for thread in threads:

@@ -125,7 +125,7 @@ class Settings(BaseSettings):
 
     @property
     def store_url(self) -> str:
-        return self.store or f"file://{self.state.absolute() / 'objects'}"
+        return self.store or (self.state.absolute() / "objects").as_uri()
 
     def require_reachable(self) -> None:
         """Misconfigured when strangers could reach a service that does not know its own address."""
@@ -199,8 +199,11 @@ def prepare(state: Path) -> None:
         ) from None
 
 
-def secret_key(state: Path) -> str:
-    """The key that signs links, made at the first start; several processes starting at once agree on one."""
+def secret_keys(state: Path) -> tuple[str, ...]:
+    """The keys of signed links, a line each: the first signs, all are believed, so that one can be replaced.
+
+    Made at the first start; several processes starting at once agree on one.
+    """
     path = state / "secret.key"
     if not path.exists():
         fresh = state / f"secret.key.{secrets.token_hex(4)}"
@@ -212,4 +215,4 @@ def secret_key(state: Path) -> str:
             pass
         finally:
             fresh.unlink()
-    return path.read_text().strip()
+    return tuple(path.read_text().split())

@@ -7,7 +7,7 @@ import hashlib
 import re
 import unicodedata
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from datetime import UTC, datetime
 from itertools import product
 from types import ModuleType
@@ -237,22 +237,23 @@ class Names:
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """What a signed link opens."""
+    """What a signed link opens, and the id of the caller who made it."""
 
     export: str
     selection: int
     format: str
+    caller: str = ""
 
 
 def sign(keys: Sequence[str], link: Link, expires_at: datetime) -> str:
     """A token for a link, safe in a URL. The first key signs; all are believed, so that keys can be replaced."""
-    return str(_signer(keys).dumps([link.export, link.selection, link.format, int(expires_at.timestamp())]))
+    return str(_signer(keys).dumps([*astuple(link), int(expires_at.timestamp())]))
 
 
 def unsign(keys: Sequence[str], token: str, now: datetime) -> Link:
     """The link of a token; NotFound when we never made it, Gone when its time is over."""
     try:
-        export, selection, name, expires = _signer(keys).loads(token)
+        *opens, expires = _signer(keys).loads(token)
     except (BadData, ValueError, TypeError):
         raise NotFound("There is no such file.", hint="Copy the whole link.") from None
     if now.timestamp() >= expires:
@@ -260,7 +261,7 @@ def unsign(keys: Sequence[str], token: str, now: datetime) -> Link:
         raise Gone(
             f"This link was good until {ended:%Y-%m-%d %H:%M} UTC.", hint="Ask the export for a new one."
         )
-    return Link(export, selection, name)
+    return Link(*opens)
 
 
 def _signer(keys: Sequence[str]) -> URLSafeSerializer:

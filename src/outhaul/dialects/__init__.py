@@ -1,1 +1,14 @@
-"""The tongues we speak: one sibling per wire contract."""
+"""The tongues we speak: one sibling per wire contract.
+
+Each sibling has
+    PREFIX: str                                        where it lives under the public address: "/api"
+    build(exports, access, *, max_body) -> ASGI app    its own routes, media types and errors; `max_body` in bytes
+The app that mounts it puts into each request's scope
+    "outhaul.base": str     the address under which the caller reached us, without a slash at its end
+    "outhaul.trace": str    64 hexadecimal digits that name this request in answers and in the log
+A dialect knows the service, access and the nouns, and nothing behind them; parse and render are pure.
+"""
+
+from outhaul.dialects._links import links
+
+__all__ = ["links"]

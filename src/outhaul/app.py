@@ -1,0 +1,238 @@
+"""The one place where things are put together: ledger, store, engine, reconciler, service and the web app."""
+
+from __future__ import annotations
+
+import ipaddress
+import logging
+import re
+import secrets
+import signal
+import socket
+import sys
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from typing import Any, NoReturn, Self
+
+from starlette.applications import Starlette
+from starlette.routing import BaseRoute, Mount
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from outhaul import dialects, engines, hiding, siblings, sources, stores, trims
+from outhaul.access import Access
+from outhaul.catalog import Catalog
+from outhaul.config import Network, Settings, prepare, redact, secret_keys
+from outhaul.errors import Misconfigured
+from outhaul.ledger import Ledger
+from outhaul.ledger import Terms as LedgerTerms
+from outhaul.reconcile import Loop
+from outhaul.service import Exports, Terms
+
+HOST = re.compile(r"([A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?")
+TRANSFERS = 4  # seconds that open transfers are given at the end; they go on by range elsewhere
+WORKERS = 14.0  # seconds for workers to give back what they run: with the above, all is over in 20
+
+
+def reflect(settings: Settings) -> Catalog:
+    """Everything that is in the source."""
+    url = settings.require_source()
+    scheme, separator, _ = url.partition("://")
+    if not separator:
+        raise Misconfigured(
+            f"{redact(url)!r} is no address of a database.",
+            hint="Write it as sqlite:///my.db or postgresql://user@host/name.",
+        )
+    found: Catalog = siblings.load(sources, scheme).reflect(url)
+    return found
+
+
+def offered(settings: Settings, reflected: Catalog) -> Catalog:
+    """What may be exported: what the catalog file names, or without one all that looks harmless."""
+    return trims.load(settings.catalog, reflected) if settings.catalog else hiding.offered(reflected)
+
+
+class Outhaul:
+    """All that runs behind the doors, begun and ended as one. `exports` is the service, `access` who may use it."""
+
+    def __init__(self, settings: Settings, catalog: Catalog) -> None:
+        prepare(settings.state)
+        source_url = settings.require_source()
+        self.settings = settings
+        self.catalog = catalog
+        self._terms = _ledger_terms(settings)
+        self.ledger = Ledger(settings.ledger_url, self._terms)
+        self.store = siblings.load(stores, settings.store_url.partition(":")[0]).open_store(
+            settings.store_url
+        )
+        self.engine = self._children("outhaul.worker", settings.workers)
+        self.access = Access(self.ledger)
+        self.exports = Exports(
+            ledger=self.ledger,
+            source_url=source_url,
+            catalog=catalog,
+            store=self.store,
+            keys=secret_keys(settings.state),
+            terms=_terms(settings),
+            nudge=self.nudge,
+        )
+        self.loop = Loop(self.ledger, self.engine, self.store, self.exports.check)
+        self._open = ExitStack()
+
+    def nudge(self) -> None:
+        self.loop.nudge()
+
+    def __enter__(self) -> Self:
+        with ExitStack() as opened:
+            opened.enter_context(self.ledger)
+            self.ledger.migrate()
+            if siblings.load(sources, self.catalog.source).SHARED:
+                opened.enter_context(self._children("outhaul.snapshots", 1))
+            self.engine.start()
+            opened.callback(self.engine.close, WORKERS)
+            opened.enter_context(self.loop)
+            self._open = opened.pop_all()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._open.close()
+
+    def _children(self, module: str, slots: int) -> Any:
+        """An engine of processes that are told by their standard input, never by arguments, where everything is."""
+        config = {
+            "ledger": self.settings.ledger_url,
+            "source": self.settings.require_source(),
+            "store": self.settings.store_url,
+            "terms": self._terms.to_data(),
+        }
+        argv = [sys.executable, "-m", module]
+        return siblings.load(engines, "local").Engine(argv, slots, config, self.nudge)
+
+
+def _ledger_terms(settings: Settings) -> LedgerTerms:
+    return LedgerTerms(lease=settings.lease, retention=settings.retention, window=settings.window)
+
+
+def _terms(settings: Settings) -> Terms:
+    return Terms(
+        count_timeout=settings.count_timeout,
+        min_free=settings.min_free,
+        part_bytes=settings.part_bytes,
+        link_lifetime=settings.link_lifetime,
+    )
+
+
+class Address:
+    """The outermost layer: tells each request under which address its caller reached us, and gives it a name.
+
+    `own` is the address we listen on. Host and X-Forwarded-* count only when they come from one of `proxies`.
+    """
+
+    def __init__(self, app: ASGIApp, own: str, public_url: str | None, proxies: Sequence[Network]) -> None:
+        self.app = app
+        self.own = own
+        self.public_url = public_url
+        self.proxies = proxies
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            base = self.base(scope)
+            prefix = "/" + base.partition("://")[2].partition("/")[2]
+            if prefix != "/" and scope["path"].startswith(f"{prefix}/"):
+                scope["path"] = scope["path"][len(prefix) :]
+            scope["outhaul.base"] = base
+            scope["outhaul.trace"] = secrets.token_hex(32)
+        await self.app(scope, receive, send)
+
+    def base(self, scope: Scope) -> str:
+        """The address for every link in the answer, without a slash at its end."""
+        if self.public_url:
+            return self.public_url
+        if not self._believed(scope.get("client")):
+            return self.own
+        headers = {name: value.decode("latin-1") for name, value in scope["headers"]}
+        host = _first(headers.get(b"x-forwarded-host")) or headers.get(b"host", "")
+        scheme = _first(headers.get(b"x-forwarded-proto")) or scope["scheme"]
+        if scheme not in {"http", "https"} or not HOST.fullmatch(host):
+            return self.own
+        return f"{scheme}://{host}"
+
+    def _believed(self, client: tuple[str, int] | None) -> bool:
+        if client is None or not self.proxies:
+            return False
+        peer = ipaddress.ip_address(client[0])
+        return any(peer in network for network in self.proxies)
+
+
+def _first(header: str | None) -> str:
+    return (header or "").partition(",")[0].strip()
+
+
+def web(outhaul: Outhaul, own: str) -> ASGIApp:
+    """Every dialect under its prefix, and the signed links. `own`: the address we listen on."""
+    settings = outhaul.settings
+    found = [siblings.load(dialects, name) for name in siblings.names(dialects)]
+    routes: list[BaseRoute] = [
+        Mount(dialect.PREFIX, dialect.build(outhaul.exports, outhaul.access, max_body=settings.max_body))
+        for dialect in found
+    ]
+    routes.append(dialects.links(outhaul.exports))
+    return Address(Starlette(routes=routes), own, settings.public_url, settings.proxies)
+
+
+def serve(settings: Settings, say: Callable[[str], None]) -> None:
+    """Serve until SIGTERM or SIGINT; `say` tells people what is going on."""
+    import uvicorn
+
+    settings.require_reachable()
+    _log()
+    signal.signal(signal.SIGTERM, _end)
+    catalog = offered(settings, reflect(settings))
+    with _listen(settings) as listener, Outhaul(settings, catalog) as outhaul:
+        host, port = listener.getsockname()[:2]
+        own = f"http://{f'[{host}]' if ':' in host else host}:{port}"
+        config = uvicorn.Config(
+            web(outhaul, own),
+            log_config=None,
+            access_log=False,
+            proxy_headers=False,  # Address decides whom to believe
+            server_header=False,
+            lifespan="off",
+            timeout_graceful_shutdown=TRANSFERS,
+        )
+        source = redact(settings.require_source())
+        say(f"Exports of {len(catalog.resources)} resources of {source} at {settings.public_url or own}")
+        if not outhaul.access.list_tokens():
+            say("Nobody can sign in yet. Make a token: outhaul token create --all-tenants")
+        uvicorn.Server(config).run(sockets=[listener])
+
+
+def _end(*_: object) -> NoReturn:
+    raise SystemExit(0)
+
+
+def _listen(settings: Settings) -> socket.socket:
+    try:
+        return socket.create_server(
+            (settings.host, settings.port),
+            family=socket.AF_INET6 if ":" in settings.host else socket.AF_INET,
+            backlog=1024,
+        )
+    except OSError as error:
+        raise Misconfigured(
+            f"Cannot listen on {settings.host} port {settings.port}: {error.strerror or error}.",
+            hint="Choose another: --port N, or 0 for any free one.",
+        ) from None
+
+
+class _Redacted(logging.Formatter):
+    """A line of the log, in which no URL shows its password, be it in a message or a traceback."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return redact(super().format(record))
+
+
+def _log() -> None:
+    """One log for ourselves and what we stand on, on standard error."""
+    lines = logging.StreamHandler(sys.stderr)
+    lines.setFormatter(_Redacted("%(asctime)s %(levelname)s %(name)s %(message)s"))
+    logging.basicConfig(handlers=[lines], level=logging.INFO, force=True)
+    logging.getLogger("uvicorn").setLevel(logging.WARNING)

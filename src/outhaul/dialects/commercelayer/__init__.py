@@ -1,0 +1,5 @@
+"""Commerce Layer's `/api/exports`: a JSON:API of exports with gzipped files behind short-lived links."""
+
+from outhaul.dialects.commercelayer.routes import PREFIX, build
+
+__all__ = ["PREFIX", "build"]

@@ -1,0 +1,249 @@
+"""Wire to core words: bodies and queries of Commerce Layer's exports into Draft, Change and Page; pure."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any, NoReturn
+
+from outhaul.dialects.commercelayer import errors
+from outhaul.errors import Malformed, WrongValue
+from outhaul.export import Draft, Selection
+
+TYPE = "exports"
+DEEPEST = 30  # levels of an attribute's value
+PAGE_SIZE, LARGEST_PAGE = 10, 25  # Commerce Layer: "page[size] (default 10, max 25)"
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A PATCH: at most one move, and the members to set."""
+
+    move: str | None  # start | interrupt
+    amend: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Which stretch of the list: `number` from 1, `size` in exports."""
+
+    number: int = 1
+    size: int = PAGE_SIZE
+
+    @property
+    def offset(self) -> int:
+        return (self.number - 1) * self.size
+
+
+def body(raw: bytes) -> Any:
+    """The JSON in a request's body; Malformed when it is none, or holds what no database can keep."""
+    try:
+        data = json.loads(raw, parse_float=_exact, parse_constant=_no_constant)
+    except (ValueError, RecursionError) as error:
+        reason = "it is nested too deeply" if isinstance(error, RecursionError) else str(error)
+        raise Malformed(f"The body is not valid JSON: {reason}.") from None
+    return data
+
+
+def _exact(literal: str) -> float:
+    """A number with a fraction, only if it survives as one: a filter must never compare with another number."""
+    value = float(literal)
+    if value in {float("inf"), float("-inf")} or Decimal(repr(value)) != Decimal(literal):
+        raise ValueError(f"the number {literal[:60]} has more digits than are kept; write it as a string")
+    return value
+
+
+def _no_constant(literal: str) -> NoReturn:
+    raise ValueError(f"{literal} is not JSON")
+
+
+def creation(data: Any) -> Draft:
+    """The body of a POST as a draft; the plan checks the names in it."""
+    given = _attributes(data, CREATION)
+    if "resource_type" not in given or given["resource_type"] in {None, ""}:
+        raise WrongValue("can't be blank", where=("resource",), facts={"rule": "blank"})
+    for unserved in ("dry_data", "jwt_filters"):
+        if given.get(unserved):
+            raise WrongValue(
+                "is not served yet", hint="Leave it out, or send false.", where=(unserved,), wrong="true"
+            )
+    selection = Selection(
+        resource=given["resource_type"],
+        fields=tuple(given.get("fields") or ()),
+        includes=tuple(given.get("includes") or ()),
+        filters=given.get("filters") or {},
+    )
+    return Draft(
+        selections=(selection,),
+        formats=(given.get("format") or "json",),
+        compress=given.get("compress", "gzip"),
+        reference=given.get("reference"),
+        reference_origin=given.get("reference_origin"),
+        metadata=given.get("metadata") or {},
+        dialect="commercelayer",
+    )
+
+
+def update(data: Any, export_id: str) -> Change:
+    """The body of a PATCH to one export."""
+    given = _attributes(data, UPDATE)
+    if "id" in data["data"] and data["data"]["id"] != export_id:
+        raise errors.KeyNotInUrl(f"The URL does not support the key {data['data']['id']}", where=())
+    moves = [move for move in ("start", "interrupt") if given.pop(f"_{move}", None)]
+    if len(moves) > 1:
+        raise WrongValue("can't go together with _interrupt", hint="Send one of them.", where=("_start",))
+    if given.get("metadata", {}) is None:
+        given["metadata"] = {}
+    return Change(moves[0] if moves else None, given)
+
+
+def listing(query: Iterable[tuple[str, str]]) -> Page:
+    """The query of a list: `page[number]` and `page[size]`."""
+    numbers: dict[str, int] = {}
+    for name, value in query:
+        member = {"page[number]": "number", "page[size]": "size"}.get(name)
+        if member is None:
+            _refuse_parameter(name, value)
+        numbers[member] = _page_number(member, value)
+    return Page(**numbers)
+
+
+def nothing_asked(query: Iterable[tuple[str, str]]) -> None:
+    """Refuse any parameter where none is known."""
+    for name, value in query:
+        _refuse_parameter(name, value)
+
+
+def _page_number(member: str, value: str) -> int:
+    limit = LARGEST_PAGE if member == "size" else 10**9
+    if value.isascii() and value.isdigit() and len(value) < 11 and 1 <= int(value) <= limit:
+        return int(value)
+    raise errors.InvalidPageValue(
+        f"{value} is not a valid value for {member} page parameter.",
+        hint=f"A whole number from 1 to {limit}.",
+        wrong=value,
+    )
+
+
+def _refuse_parameter(name: str, value: str) -> NoReturn:
+    if name == "sort":
+        raise errors.InvalidSort(f"{value} is not a valid sort criteria for exports", wrong=value)
+    if name == "include":
+        raise errors.InvalidInclude(f"{value} is not a valid includable relationship of exports", wrong=value)
+    if name.startswith("fields"):
+        raise errors.InvalidField(f"{value} is not a valid field for exports.", wrong=value)
+    if name.startswith("filter"):
+        raise errors.FilterNotAllowed(f"{name} is not allowed.", wrong=name)
+    if name.startswith("page"):
+        raise errors.InvalidPageValue(
+            f"{name} is not a page parameter.", hint="page[number], page[size].", wrong=name
+        )
+    raise errors.ParamNotAllowed(f"{name} is not allowed.", wrong=name)
+
+
+Check = Callable[[str, Any], None]
+
+
+def _attributes(data: Any, allowed: Mapping[str, Check]) -> dict[str, Any]:
+    """The checked attributes of a document `{"data": {"type": "exports", "attributes": {...}}}`."""
+    if not isinstance(data, dict) or not isinstance(data.get("data"), dict):
+        raise errors.ParamMissing("The required parameter, data, is missing.")
+    _only(data, {"data"})
+    resource = data["data"]
+    _only(resource, {"id", "type", "attributes", "relationships", "meta"})
+    if "type" not in resource:
+        raise errors.ParamMissing("The required parameter, type, is missing.")
+    if resource["type"] != TYPE:
+        raise errors.InvalidResource(f"{_shown(resource['type'])} is not a valid resource.")
+    if resource.get("relationships"):
+        raise errors.ParamNotAllowed("relationships is not allowed.", hint="Leave it empty.")
+    attributes = resource.get("attributes", {})
+    if not isinstance(attributes, dict):
+        raise Malformed("attributes must be an object.")
+    _only(attributes, allowed)
+    for name, value in attributes.items():
+        allowed[name](name, value)
+        _clean(value, (name,))
+    return dict(attributes)
+
+
+def _only(given: Mapping[str, Any], allowed: Iterable[str]) -> None:
+    for name in given:
+        if name not in allowed:
+            choices = tuple(sorted(allowed))
+            raise errors.ParamNotAllowed(
+                f"{_shown(name)} is not allowed.",
+                hint=f"One of: {', '.join(choices)}.",
+                wrong=name,
+                choices=choices,
+            )
+
+
+def _shown(value: Any) -> str:
+    """An asker's value as it may stand in a sentence: short, and on one line."""
+    text = value if isinstance(value, str) else json.dumps(value)
+    return text.encode("unicode_escape", "replace").decode()[:100]
+
+
+def _clean(value: Any, where: tuple[str, ...]) -> None:
+    """Refuse text that no database can keep, and nesting that nobody can read, at any depth."""
+    if len(where) > DEEPEST:
+        raise WrongValue("is nested too deeply", hint=f"At most {DEEPEST} levels.", where=where[:1])
+    if isinstance(value, str):
+        if "\0" in value:
+            raise WrongValue(f"{_shown(value)} holds a NUL character", where=where, wrong=_shown(value))
+        if any("\ud800" <= character <= "\udfff" for character in value):
+            raise WrongValue(f"{_shown(value)} holds half a character", where=where, wrong=_shown(value))
+    elif isinstance(value, dict):
+        for key, inner in value.items():
+            _clean(key, where)
+            _clean(inner, (*where, _shown(key)))
+    elif isinstance(value, list):
+        for n, inner in enumerate(value):
+            _clean(inner, (*where, str(n)))
+
+
+def _expect(kinds: type | tuple[type, ...], said: str) -> Check:
+    def check(name: str, value: Any) -> None:
+        if value is not None and not isinstance(value, kinds):
+            raise WrongValue(f"must be {said}", where=(name,), wrong=_shown(value))
+
+    return check
+
+
+def _texts(name: str, value: Any) -> None:
+    if value is not None and not (isinstance(value, list) and all(isinstance(item, str) for item in value)):
+        raise WrongValue("must be an array of strings", where=(name,), wrong=_shown(value))
+
+
+def _compress(name: str, value: Any) -> None:
+    if value not in {None, "gzip"}:
+        raise WrongValue("must be gzip or null", where=(name,), wrong=_shown(value), choices=("gzip", "null"))
+
+
+text = _expect(str, "a string")
+flag = _expect(bool, "true or false")
+mapping = _expect(dict, "an object")
+
+CREATION: Mapping[str, Check] = {
+    "resource_type": text,
+    "format": text,
+    "includes": _texts,
+    "fields": _texts,
+    "filters": mapping,
+    "dry_data": flag,
+    "jwt_filters": flag,
+    "reference": text,
+    "reference_origin": text,
+    "metadata": mapping,
+    "compress": _compress,  # ours, not Commerce Layer's: null for a plain file
+}
+UPDATE: Mapping[str, Check] = {
+    "_start": flag,
+    "_interrupt": flag,
+    "reference": text,
+    "reference_origin": text,
+    "metadata": mapping,
+}

@@ -1,0 +1,193 @@
+"""The calls of Commerce Layer's `/api/exports`: who may, parse, do, render."""
+
+from __future__ import annotations
+
+import logging
+from typing import Annotated, Any
+from urllib.parse import parse_qsl
+
+from fastapi import APIRouter, Depends, FastAPI, Request, Response
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from outhaul.access import Access
+from outhaul.dialects.commercelayer import errors, parse, render
+from outhaul.errors import NotFound, NotSignedIn, OuthaulError
+from outhaul.export import Caller, Export
+from outhaul.service import Exports
+
+PREFIX = "/api"
+MEDIA_TYPE = "application/vnd.api+json"
+ACCEPTED = {MEDIA_TYPE, "application/json", "application/*", "*/*"}
+HTTP_ERRORS: dict[int, OuthaulError] = {405: errors.NoSuchMethod("This address does not know that method.")}
+
+log = logging.getLogger("outhaul.commercelayer")
+
+
+class Document(JSONResponse):
+    media_type = MEDIA_TYPE
+
+
+def build(exports: Exports, access: Access, *, max_body: int) -> ASGIApp:
+    """The dialect as an app of its own, to be mounted under PREFIX."""
+    app = FastAPI(openapi_url=None, redirect_slashes=False, default_response_class=Document)
+    app.state.exports, app.state.access, app.state.max_body = exports, access, max_body
+    app.include_router(router)
+    app.add_exception_handler(OuthaulError, _refused)
+    app.add_exception_handler(HTTPException, _refused)
+    app.add_middleware(Outermost)
+    return app
+
+
+class Outermost:
+    """An address with a slash at its end is the same address, and no failure leaves without a document."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        scope["path"] = scope["path"].rstrip("/")
+        try:
+            await self.app(scope, receive, send)
+        except Exception as error:
+            log.exception("request %s failed", scope["outhaul.trace"])
+            response = _answer(Request(scope), error)
+            await response(scope, receive, send)
+
+
+def _answer(request: Request, error: Exception) -> Document:
+    trace = request.scope["outhaul.trace"]
+    if isinstance(error, HTTPException):
+        error = HTTP_ERRORS.get(error.status_code) or NotFound("There is nothing at this address.")
+    if not isinstance(error, OuthaulError):
+        error = OuthaulError(type(error).__name__)
+    status, document = errors.document(error, trace)
+    return Document(document, status)
+
+
+async def _refused(request: Request, error: Exception) -> Document:
+    return _answer(request, error)
+
+
+def signed_in(request: Request) -> Caller:
+    """Whose token the request carries; NotSignedIn for none and for a bad one alike."""
+    kind, _, token = request.headers.get("authorization", "").partition(" ")
+    if kind.lower() != "bearer":
+        raise NotSignedIn("A bearer token is needed.")
+    caller: Caller = request.app.state.access.caller(token.strip())
+    return caller
+
+
+SignedIn = Annotated[Caller, Depends(signed_in)]
+
+
+def acceptable(request: Request, _: SignedIn) -> None:
+    """406 when the asker takes nothing that we speak."""
+    wanted = [
+        kind.partition(";")[0].strip().lower() for kind in request.headers.get("accept", "*/*").split(",")
+    ]
+    if not ACCEPTED & set(wanted):
+        raise errors.NotAcceptable(
+            f"All requests must accept '{MEDIA_TYPE}'. This request accepts other types only."
+        )
+
+
+async def body(request: Request, _: SignedIn) -> Any:
+    """The JSON of the body, which is read no further than the limit."""
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind != MEDIA_TYPE:
+        raise errors.UnsupportedMediaType(
+            f"All requests that create or update must use the '{MEDIA_TYPE}' Content-Type. "
+            f"This request specified '{kind[:100]}'."
+        )
+    limit, raw = request.app.state.max_body, bytearray()
+    async for chunk in request.stream():
+        raw += chunk
+        if len(raw) > limit:
+            raise errors.BodyTooLarge(f"The body is larger than {limit} bytes.", facts={"limit": limit})
+    if not raw:
+        raise errors.ParamMissing("The required parameter, data, is missing.")
+    return parse.body(bytes(raw))
+
+
+def query(request: Request) -> list[tuple[str, str]]:
+    return parse_qsl(request.url.query, keep_blank_values=True)
+
+
+Body = Annotated[Any, Depends(body)]
+router = APIRouter(dependencies=[Depends(acceptable)])
+
+
+@router.get("/exports")
+def list_exports(request: Request, caller: SignedIn) -> Document:
+    exports = _exports(request)
+    page = parse.listing(query(request))
+    found, total = exports.list(caller, limit=page.size, offset=page.offset)
+    data = [_resource(request, caller, export) for export in found]
+    return Document(render.page(data, total, page, _setting(request)))
+
+
+@router.post("/exports")
+def create(request: Request, caller: SignedIn, given: Body) -> Document:
+    parse.nothing_asked(query(request))
+    export = _exports(request).create(caller, parse.creation(given))
+    return _single(request, caller, export, 201)
+
+
+@router.get("/exports/{export_id}")
+def retrieve(request: Request, caller: SignedIn, export_id: str) -> Document:
+    parse.nothing_asked(query(request))
+    return _single(request, caller, _exports(request).get(caller, export_id))
+
+
+@router.patch("/exports/{export_id}")
+def update(request: Request, caller: SignedIn, export_id: str, given: Body) -> Document:
+    parse.nothing_asked(query(request))
+    exports = _exports(request)
+    change = parse.update(given, export_id)
+    if change.move == "interrupt":
+        exports.interrupt(caller, export_id)
+    elif change.move == "start":
+        exports.start(caller, export_id)
+    return _single(request, caller, exports.amend(caller, export_id, change.amend))
+
+
+@router.delete("/exports/{export_id}")
+def delete(request: Request, caller: SignedIn, export_id: str) -> Response:
+    parse.nothing_asked(query(request))
+    _exports(request).delete(caller, export_id)
+    return Response(status_code=204)
+
+
+@router.get("/exports/{export_id}/manifest")
+def manifest(request: Request, caller: SignedIn, export_id: str) -> Response:
+    """The proof, as it was written: Outhaul's own, beside the contract."""
+    file = _exports(request).manifest(caller, export_id)
+    return Response(b"".join(file.read(0, file.length)), media_type=file.media_type)
+
+
+def _exports(request: Request) -> Exports:
+    exports: Exports = request.app.state.exports
+    return exports
+
+
+def _setting(request: Request) -> render.Setting:
+    return render.Setting(request.scope["outhaul.base"] + PREFIX, request.scope["outhaul.trace"])
+
+
+def _single(request: Request, caller: Caller, export: Export, status: int = 200) -> Document:
+    return Document({"data": _resource(request, caller, export)}, status)
+
+
+def _resource(request: Request, caller: Caller, export: Export) -> dict[str, Any]:
+    exports, base = _exports(request), request.scope["outhaul.base"]
+    links = exports.links(caller, export)
+    absolute = render.Links(
+        attachment=base + links.artifacts[0] if links.artifacts else None,
+        manifest=base + links.manifest if links.manifest else None,
+    )
+    return render.resource(export, absolute, _setting(request))

@@ -1,0 +1,283 @@
+"""What callers may do with exports: create, look, change, stop, start, delete, and fetch what is done."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from typing import Any, Protocol
+from urllib.parse import quote
+
+from outhaul import downloads, formats, plan, siblings, sources
+from outhaul.catalog import Catalog
+from outhaul.downloads import MANIFEST, Link
+from outhaul.errors import Gone, NoRoom, NotAllowed, NotFound, SchemaChanged
+from outhaul.export import Caller, Draft, Export, Selection, Status
+from outhaul.ledger import Ledger
+from outhaul.plan import Plan
+
+LINKS = "/files"
+ID = re.compile(r"[A-Za-z0-9]{1,40}")
+
+
+class Store(Protocol):
+    """What the service asks of a store; see `stores/__init__.py`."""
+
+    def read(self, key: str, start: int = 0, length: int | None = None) -> Iterator[bytes]: ...
+    def free(self) -> int | None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """`count_timeout`: longest count of rows before an answer. `min_free`: bytes of the store below which nothing new
+    is taken on. `part_bytes`: wanted size of a part. `link_lifetime`: how long a signed link can be used."""
+
+    count_timeout: timedelta = timedelta(seconds=5)
+    min_free: int = 500_000_000
+    part_bytes: int = plan.PART_BYTES
+    link_lifetime: timedelta = timedelta(minutes=5)
+
+
+@dataclass(frozen=True, slots=True)
+class Links:
+    """Signed links as paths below the public address: one an artifact, and the manifest's."""
+
+    artifacts: tuple[str, ...] = ()
+    manifest: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class File:
+    """Something to download. `read(start, stop)` gives its bytes, `stop` exclusive, in pieces."""
+
+    name: str
+    media_type: str
+    length: int
+    etag: str
+    read: Callable[[int, int], Iterator[bytes]]
+
+    @property
+    def disposition(self) -> str:
+        """Its name, as Content-Disposition says it."""
+        return downloads.content_disposition(self.name)
+
+    def range(self, asked: str | None, if_range: str | None) -> tuple[int, int] | None:
+        """(start, stop) of a Range header; None for the whole; BadRange."""
+        return downloads.parse_range(asked, self.length, self.etag, if_range)
+
+    def unchanged(self, if_none_match: str | None) -> bool:
+        """Whether the asker has it already."""
+        return downloads.unchanged(if_none_match, self.etag)
+
+
+class Exports:
+    """The exports of one source. Whoever asks sees those of the own tenant only: others are NotFound.
+
+    Safe to use from several threads. Raises errors of `outhaul.errors` only.
+    """
+
+    def __init__(
+        self,
+        *,
+        ledger: Ledger,
+        source_url: str,
+        catalog: Catalog,
+        store: Store,
+        keys: Sequence[str],
+        terms: Terms,
+        nudge: Callable[[], None],
+    ) -> None:
+        self.catalog = catalog
+        self._ledger = ledger
+        self._source_url = source_url
+        self._source = siblings.load(sources, catalog.source)
+        self._store = store
+        self._keys = keys
+        self._terms = terms
+        self._nudge = nudge
+
+    def create(self, caller: Caller, draft: Draft) -> Export:
+        """A new export, if all of it can be served; every refusal comes before anything is written or read."""
+        _may_change(caller)
+        made = self._plan(caller, draft)
+        self._room()
+        export = self._ledger.create(caller=caller, draft=draft, plan=made, matched=self._count(made))
+        self._nudge()
+        return export
+
+    def get(self, caller: Caller, export_id: str) -> Export:
+        return self._ledger.get(_known(export_id), _tenant(caller))
+
+    def list(self, caller: Caller, *, limit: int, offset: int = 0) -> tuple[tuple[Export, ...], int]:
+        """A page, newest first, and how many there are in all."""
+        return self._ledger.list(_tenant(caller), limit=limit, offset=offset)
+
+    def amend(self, caller: Caller, export_id: str, changes: Mapping[str, Any]) -> Export:
+        """Change `reference`, `reference_origin` or `metadata`."""
+        _may_change(caller)
+        if not changes:
+            return self.get(caller, export_id)
+        return self._ledger.amend(_known(export_id), _tenant(caller), caller.id, **changes)
+
+    def interrupt(self, caller: Caller, export_id: str) -> Export:
+        """Stop it until it is started again; WrongState when it has ended."""
+        _may_change(caller)
+        return self._ledger.interrupt(_known(export_id), _tenant(caller), caller.id)
+
+    def start(self, caller: Caller, export_id: str) -> Export:
+        """Go on after an interruption or a failure; what it asks for is checked again before it runs."""
+        _may_change(caller)
+        self._room()
+        export = self._ledger.start(_known(export_id), _tenant(caller), caller.id)
+        self._nudge()
+        return export
+
+    def delete(self, caller: Caller, export_id: str) -> None:
+        """Remove it in any state, with its files and links."""
+        _may_change(caller)
+        self._ledger.remove(_known(export_id), _tenant(caller), caller.id)
+        self._nudge()
+
+    def links(self, caller: Caller, export: Export) -> Links:
+        """Fresh signed links to what there is to download; nothing until it is completed, and when it has expired."""
+        if export.status is not Status.COMPLETED:
+            return Links()
+        expires_at = datetime.now(UTC) + self._terms.link_lifetime
+
+        def path(link: Link, name: str) -> str:
+            return f"{LINKS}/{downloads.sign(self._keys, link, expires_at)}/{quote(name, safe='')}"
+
+        made = self._ledger.artifacts(export.id)
+        return Links(
+            tuple(path(Link(export.id, one.selection, one.format, caller.id), one.name) for one in made),
+            path(Link(export.id, 0, MANIFEST, caller.id), MANIFEST),
+        )
+
+    def open(self, token: str) -> File:
+        """What a signed link leads to. NotFound for a link that we never made; Gone, with what to do, for one that is
+        too old, or whose export was deleted or has expired, or whose maker's token was revoked."""
+        link = downloads.unsign(self._keys, token, datetime.now(UTC))
+        maker = self._ledger.token(link.caller)
+        if maker and maker.revoked_at:
+            raise Gone(
+                "The token that made this link was revoked.", hint="Ask the export for a link with another."
+            )
+        try:
+            export = self._ledger.get(link.export)
+        except NotFound:
+            raise Gone("The export of this link was deleted.", hint="Create it again.") from None
+        if export.status is not Status.COMPLETED:
+            raise Gone("The files of this export are no longer kept.", hint="Create the export again.")
+        return self._manifest(export) if link.format == MANIFEST else self._file(export, link)
+
+    def manifest(self, caller: Caller, export_id: str) -> File:
+        """The proof of a completed export; NotFound before that."""
+        export = self.get(caller, export_id)
+        if export.status is not Status.COMPLETED:
+            raise NotFound("There is no manifest until the export is completed.", wrong=export_id)
+        return self._manifest(export)
+
+    def _file(self, export: Export, link: Link) -> File:
+        wanted = (link.selection, link.format)
+        made = (one for one in self._ledger.artifacts(export.id) if (one.selection, one.format) == wanted)
+        artifact = next(made)
+        return File(
+            name=artifact.name,
+            media_type=artifact.media_type,
+            length=artifact.length,
+            etag=artifact.etag,
+            read=lambda start, stop: downloads.read(artifact, self._store, start, stop),
+        )
+
+    def _manifest(self, export: Export) -> File:
+        key = self._ledger.manifest_key(export.id)
+        assert key
+        data = b"".join(self._store.read(key))
+        return File(
+            name=MANIFEST,
+            media_type="application/json",
+            length=len(data),
+            etag=f'"{hashlib.sha256(data).hexdigest()[:32]}"',
+            read=lambda start, stop: iter([data[start:stop]]),
+        )
+
+    def check(self, export_id: str) -> None:
+        """Raise when an export about to start asks for what is no longer offered to whoever asked for it: a resource,
+        field or rule may have changed since, or the token may have been revoked."""
+        export, made = self._ledger.get(export_id), self._ledger.plan(export_id)
+        token = self._ledger.token(export.caller)
+        if token and token.revoked_at:
+            raise NotAllowed(
+                "The token that asked for this export has been revoked.", hint="Ask for it again."
+            )
+        if made.catalog == self.catalog.fingerprint:
+            return
+        caller = Caller(
+            id=export.caller,
+            name="",
+            tenant=export.tenant,
+            all_tenants=export.tenant is None,
+            resources=token.resources if token else (),
+        )
+        now = self._plan(caller, _draft(export.draft))
+        if replace(now, catalog=made.catalog, part_bytes=made.part_bytes) != made:
+            raise SchemaChanged(
+                "What this export asks for is offered otherwise since it was asked for.",
+                hint="Ask for it again.",
+            )
+
+    def _plan(self, caller: Caller, draft: Draft) -> Plan:
+        return plan.build(
+            self.catalog, draft, caller, formats=siblings.names(formats), part_bytes=self._terms.part_bytes
+        )
+
+    def _count(self, made: Plan) -> int | None:
+        """Rows of all selections, for a first display; None when the time was not enough."""
+        seconds = self._terms.count_timeout.total_seconds()
+        total = 0
+        for node in made.selections:
+            rows: int | None = self._source.count(self._source_url, node, seconds)
+            if rows is None:
+                return None
+            total += rows
+        return total
+
+    def _room(self) -> None:
+        free = self._store.free()
+        if free is not None and free < self._terms.min_free:
+            raise NoRoom(
+                f"Only {free:,} bytes are free where exports are kept; new ones are taken on from "
+                f"{self._terms.min_free:,} on.",
+                hint="Whoever runs the service can make room, or lower min_free.",
+                facts={"value": free, "limit": self._terms.min_free},
+            )
+
+
+def _tenant(caller: Caller) -> str | None:
+    """The only tenant whose exports the caller sees; None for all of them, which the ledger takes literally."""
+    if caller.tenant is None and not caller.all_tenants:
+        raise NotAllowed("This token belongs to no tenant.")
+    return caller.tenant
+
+
+def _may_change(caller: Caller) -> None:
+    if caller.read_only:
+        raise NotAllowed("This token only reads.", hint="Use one that was made without --read-only.")
+
+
+def _known(export_id: str) -> str:
+    """An id that can be one; the ledger is not asked for anything else."""
+    if not ID.fullmatch(export_id):
+        raise NotFound("There is no such export.", wrong=export_id[:40])
+    return export_id
+
+
+def _draft(data: Mapping[str, Any]) -> Draft:
+    """The draft that the ledger kept."""
+    selections = tuple(
+        Selection(**{**one, **{name: tuple(one[name]) for name in ("fields", "includes", "segments")}})
+        for one in data["selections"]
+    )
+    return Draft(**{**data, "selections": selections, "formats": tuple(data["formats"])})
