@@ -95,7 +95,9 @@ class Resource:
     segments: tuple[Segment, ...] = ()
     tenant: TenantRule | None = None
     fixed: Mapping[str, Any] = field(default_factory=dict)  # predicate -> value; no caller can lift it
-    columns: tuple[Field, ...] = ()  # every column, hidden ones too: keys, joins and rules may use them
+    columns: tuple[
+        Field, ...
+    ] = ()  # every column as the database types it, hidden ones too, for keys, joins, rules
     ways: tuple[
         Relationship, ...
     ] = ()  # every relationship, those to hidden resources too: rules may walk them

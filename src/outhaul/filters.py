@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import sqlalchemy as sa
+from sqlalchemy.sql.elements import quoted_name
 
 from outhaul.catalog import Type
 from outhaul.comparisons import TONGUES, Column, Tongue, Truth, bound, say
@@ -165,7 +166,9 @@ def expression(condition: Condition, table: sa.FromClause, dialect: str) -> Trut
 
 def _exists(hop: Hop, that: Condition, table: sa.FromClause, dialect: str) -> Truth:
     names = dict.fromkeys([there for _, there in hop.on] + _columns(that))
-    there = sa.table(hop.table, *(sa.column(name) for name in names), schema=hop.schema).alias()
+    columns: list[sa.ColumnClause[Any]] = [sa.column(quoted_name(name, quote=True)) for name in names]
+    schema = None if hop.schema is None else quoted_name(hop.schema, quote=True)
+    there = sa.table(quoted_name(hop.table, quote=True), *columns, schema=schema).alias()
     joined = [there.c[name] == table.c[here] for here, name in hop.on]
     found: sa.Select[Any] = (
         sa.select(say("1")).select_from(there).where(*joined, expression(that, there, dialect))

@@ -96,7 +96,8 @@ class _Trim:
             fields[column] = self._field(known[column], field, one, place)
         self._only(written.hide, [*known, *(way.name for way in table.ways)], ("resources", name, "hide"))
         offered = tuple(one for column, one in fields.items() if column not in written.hide)
-        columns = tuple(fields.get(one.column, one) for one in table.columns)
+        named = {column: one.name for column, one in fields.items()}
+        columns = tuple(replace(one, name=named.get(one.column, one.name)) for one in table.columns)
         resource = replace(table, name=name, fields=offered, columns=columns)
         return self._described(resource, written)
 
@@ -137,7 +138,7 @@ class _Trim:
             raise self.file.fault(
                 (*place, "type"), message, wrong=str(kind), choices=("text", str(field.type))
             )
-        return replace(changed, type=kind, choices=(), scale=None, loose=True)
+        return replace(changed, type=kind, native="text", choices=(), scale=None, loose=True)
 
     def _with_ways(self, named: Catalog, resource: Resource) -> Resource:
         written = self.written.get(resource.name, WrittenResource())

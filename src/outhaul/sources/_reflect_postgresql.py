@@ -8,11 +8,11 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import psycopg
+from psycopg.conninfo import conninfo_to_dict
 from psycopg.rows import dict_row
-from sqlalchemy.engine import make_url
 
 from outhaul.catalog import Catalog, Field, Hidden, Type
-from outhaul.errors import SourceAway
+from outhaul.errors import Misconfigured, SourceAway, SourceForbids
 from outhaul.sources._reflect import ForeignKey, Table, catalog, distinct
 
 CONNECTION: Mapping[str, Any] = {
@@ -109,14 +109,27 @@ Row = dict[str, Any]
 
 
 def reflect(url: str) -> Catalog:
-    """Everything that the role may read, in all schemas; SourceAway when the server does not answer."""
-    plain = make_url(url).set(drivername="postgresql").render_as_string(hide_password=False)
+    """Everything that the role may read, in all schemas; SourceAway, SourceForbids, Misconfigured for a wrong URL."""
     try:
-        with psycopg.connect(plain, row_factory=dict_row, **CONNECTION) as connection:
+        with psycopg.connect(_address(url), row_factory=dict_row, **CONNECTION) as connection:
             connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
             return _Reflection(connection).catalog()
+    except psycopg.errors.InsufficientPrivilege as error:
+        raise SourceForbids(f"The source's role lacks a right: {error}") from error
     except psycopg.Error as error:
         raise SourceAway(f"The PostgreSQL source cannot be read: {error}") from error
+
+
+def _address(url: str) -> str:
+    """As libpq understands it; what it says of a wrong one may hold the password, so that is not passed on."""
+    scheme, _, rest = url.partition("://")
+    plain = f"{scheme.partition('+')[0]}://{rest}"
+    try:
+        conninfo_to_dict(plain)
+    except psycopg.ProgrammingError:
+        hint = "Write special characters in its parts as %XX, a space as %20."
+        raise Misconfigured("The source's URL is not one that PostgreSQL understands.", hint=hint) from None
+    return plain
 
 
 class _Reflection:

@@ -6,15 +6,12 @@ import re
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
-from pathlib import Path
 from typing import Any
-from urllib.parse import quote
-
-from sqlalchemy.engine import make_url
 
 from outhaul.catalog import Catalog, Field, Hidden, Type
 from outhaul.errors import SourceAway
 from outhaul.sources._reflect import ForeignKey, Table, catalog, distinct
+from outhaul.sources._sqlite_library import file_of, read_only
 
 PATIENCE = 5.0  # seconds to wait for a writer's lock
 
@@ -43,19 +40,14 @@ AFFINITIES: tuple[tuple[str, tuple[Type, str]], ...] = (
 
 def reflect(url: str) -> Catalog:
     """Every table and view of the file; SourceAway when it cannot be opened or is no database."""
-    path = make_url(url).database or ""
+    path = file_of(url)
     try:
-        with closing(_connect(path)) as connection:
+        with closing(sqlite3.connect(read_only(path), uri=True, timeout=PATIENCE)) as connection:
             return _Reflection(connection).catalog()
     except sqlite3.Error as error:
         raise SourceAway(
             f"The SQLite file {path} cannot be read: {error}.", hint="Is the path right?"
         ) from error
-
-
-def _connect(path: str) -> sqlite3.Connection:
-    location = f"file:{quote(str(Path(path).absolute()))}?mode=ro"
-    return sqlite3.connect(location, uri=True, timeout=PATIENCE, isolation_level=None)
 
 
 class _Reflection:
@@ -75,7 +67,7 @@ class _Reflection:
             "SELECT name, type, wr, strict FROM pragma_table_list WHERE schema = 'main' "
             "AND name NOT LIKE 'sqlite!_%' ESCAPE '!' AND type <> 'shadow' ORDER BY name"
         )
-        self.names = {name.lower(): name for name, *_ in listed}
+        self.names = {_folded(name): name for name, *_ in listed}
         for name, kind, *ways in listed:
             if kind == "virtual":
                 self.hidden.append(Hidden(name, None, "a virtual table: it is made of other tables"))
@@ -125,7 +117,7 @@ class _Reflection:
         return sets
 
     def _foreign(self, table: str, columns: list[tuple[Any, ...]]) -> Iterator[ForeignKey]:
-        here = {row[0].lower(): row[0] for row in columns}
+        here = {_folded(row[0]): row[0] for row in columns}
         keys: dict[int, list[tuple[str, str, str | None]]] = {}
         listed = self.rows(
             'SELECT id, "table", "from", "to" FROM pragma_foreign_key_list(?) ORDER BY id DESC, seq', table
@@ -133,20 +125,25 @@ class _Reflection:
         for number, *pair in listed:
             keys.setdefault(number, []).append(tuple(pair))
         for pairs in keys.values():
-            target = self.names.get(pairs[0][0].lower(), pairs[0][0])
-            near = tuple(here.get(name.lower(), name) for _, name, _ in pairs)
+            target = self.names.get(_folded(pairs[0][0]), pairs[0][0])
+            near = tuple(here.get(_folded(name), name) for _, name, _ in pairs)
             far = self._far(target, [name for *_, name in pairs])
-            if len(far) == len(near):
-                yield ForeignKey(near, (None, target), far)
+            # One that does not fit is passed on with columns that nothing has, to be listed as astray.
+            yield ForeignKey(near, (None, target), far if len(far) == len(near) else ("",) * len(near))
 
     def _far(self, target: str, names: list[str | None]) -> tuple[str, ...]:
         """The columns there; a foreign key that names none points to the primary key."""
         rows = self.rows("SELECT name, pk FROM pragma_table_xinfo(?) ORDER BY pk, cid", target)
-        spelled = {name.lower(): name for name, _ in rows}
+        spelled = {_folded(name): name for name, _ in rows}
         told = [name for name in names if name is not None]
-        return tuple(spelled.get(name.lower(), name) for name in told) or tuple(
+        return tuple(spelled.get(_folded(name), name) for name in told) or tuple(
             name for name, pk in rows if pk
         )
+
+
+def _folded(name: str) -> str:
+    """Names are equal there whatever the case of their ASCII letters, and of these alone."""
+    return name.encode().lower().decode()
 
 
 def _quoted(name: str) -> str:
