@@ -69,6 +69,7 @@ class Wire:
         return self._connection
 
     def _sent(self, value: Any) -> Any:
+        """Arguments and answers follow the encoding of the session; asyncpg writes statements in UTF-8 in any case."""
         if isinstance(value, list):
             return [self._sent(one) for one in value]
         return value.encode().decode("latin-1") if self.unproven_text and isinstance(value, str) else value
@@ -106,17 +107,17 @@ class Wire:
         )
 
     def execute(self, statement: str) -> None:
-        self.run(self.connection.execute(self._sent(statement)))
+        self.run(self.connection.execute(statement))
 
     def fetch(self, statement: str, *args: Any) -> list[tuple[Any, ...]]:
         """All rows of a small answer."""
         sent = [self._sent(one) for one in args]
-        rows = self.run(self.connection.fetch(self._sent(statement), *sent))
+        rows = self.run(self.connection.fetch(statement, *sent))
         return [tuple(self._received(value) for value in row.values()) for row in rows]
 
     def copy(self, select: str) -> Copy:
         """The rows of a SELECT as CSV; no other statement may run until the end of it."""
-        return Copy(self, self._sent(select))
+        return Copy(self, select)
 
     def cancel(self) -> None:
         """End what runs, from any thread."""

@@ -5,9 +5,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import Any
 
 import sqlalchemy as sa
@@ -18,7 +16,7 @@ from outhaul.filters import expression
 from outhaul.plan import Column, Node
 from outhaul.sources._copy import Wire
 from outhaul.sources._postgresql_text import TONGUE, statement
-from outhaul.sources._select import Place, Query, has_many, tree
+from outhaul.sources._select import Place, Query, chained, has_many, joined, tree
 
 ALL = Range()
 SAMPLED_BLOCKS = 400  # borders within a few percent, whatever the size of the table
@@ -96,11 +94,7 @@ def size(wire: Wire, node: Node) -> int:
 
 def _bytes(wire: Wire, query: Query) -> float:
     rows = _planned_rows(wire, query)
-    return sum(_node_bytes(wire, node, rows) for node in _joined(query.node))
-
-
-def _joined(node: Node) -> list[Node]:
-    return [node, *(below for child in node.one_children for below in _joined(child))]
+    return sum(_node_bytes(wire, node, rows) for node in joined(query.node))
 
 
 def _planned_rows(wire: Wire, query: Query) -> float:
@@ -179,9 +173,3 @@ def _sampled_borders(node: Node, percent: float, wanted: int) -> sa.Select[Any]:
     border = before.op("/")(rows.c.m) != here.op("/")(rows.c.m)
     columns = [rows.c[f"k{number}"] for number in range(len(keys))]
     return sa.select(*columns).where(border, rows.c.n < rows.c.m).order_by(rows.c.n)
-
-
-def chained(by: Any, cuts: Sequence[tuple[str, ...]], leaf: str | None) -> list[Range]:
-    """The ranges between the cuts, open at both ends."""
-    edges: list[tuple[str, ...] | None] = [None, *cuts, None]
-    return [Range(by, low, high, leaf) for low, high in pairwise(edges)]

@@ -83,35 +83,47 @@ class Query:
         return sa.select(sa.func.count()).select_from(self.base).where(*self.where)
 
 
-def touched(node: Node) -> dict[Place, dict[str, None]]:
-    """Every table that the selection reads, with the columns it needs there, in the order they are met."""
+def place_of(node: Node) -> Place:
+    return (node.schema, node.table)
+
+
+def all_below(node: Node) -> Iterator[Node]:
+    """The node and every one below it, parents first."""
+    yield node
+    for child in node.children:
+        yield from all_below(child)
+
+
+def touched(*nodes: Node) -> dict[Place, dict[str, None]]:
+    """Every table that the selections read, with the columns they need there, in the order they are met."""
     found: dict[Place, dict[str, None]] = {}
-    _touch_node(node, found)
+    for node in nodes:
+        _touch_node(node, found)
     return found
 
 
 def _touch_node(node: Node, found: dict[Place, dict[str, None]]) -> None:
-    place = (node.schema, node.table)
+    here = place_of(node)
     own = [column.column for column in (*node.key, *node.columns)]
-    found.setdefault(place, {}).update(dict.fromkeys([*own, *(there for _, there in node.on)]))
-    _touch_condition(node.where, place, found)
+    found.setdefault(here, {}).update(dict.fromkeys([*own, *(name for _, name in node.on)]))
+    _touch_condition(node.where, here, found)
     for child in node.children:
-        found[place].update(dict.fromkeys(here for here, _ in child.on))
+        found[here].update(dict.fromkeys(name for name, _ in child.on))
         _touch_node(child, found)
 
 
-def _touch_condition(condition: Condition, place: Place, found: dict[Place, dict[str, None]]) -> None:
+def _touch_condition(condition: Condition, here: Place, found: dict[Place, dict[str, None]]) -> None:
     match condition:
         case Test(column=name):
-            found.setdefault(place, {})[name] = None
+            found.setdefault(here, {})[name] = None
         case All(of) | Either(of):
             for one in of:
-                _touch_condition(one, place, found)
+                _touch_condition(one, here, found)
         case Not(of=inner):
-            _touch_condition(inner, place, found)
+            _touch_condition(inner, here, found)
         case Exists(hop, that):
             there = (hop.schema, hop.table)
-            found.setdefault(place, {}).update(dict.fromkeys(here for here, _ in hop.on))
+            found.setdefault(here, {}).update(dict.fromkeys(name for name, _ in hop.on))
             found.setdefault(there, {}).update(dict.fromkeys(name for _, name in hop.on))
             _touch_condition(that, there, found)
 
@@ -123,15 +135,14 @@ def tree(node: Node, tongue: Tongue, style: Style, leaf: str | None = None) -> Q
 
 def _holds(spine: tuple[Node, ...]) -> Iterator[tuple[Place, tuple[str, ...]]]:
     for node in spine[:-1]:
-        yield (node.schema, node.table), tuple(column.column for column in node.key)
-    nodes = [spine[-1]]
-    while nodes:
-        node = nodes.pop()
-        nodes += node.one_children
-        yield (
-            (node.schema, node.table),
-            tuple(dict.fromkeys(each.column for each in (*node.columns, *node.key))),
-        )
+        yield place_of(node), tuple(column.column for column in node.key)
+    for node in joined(spine[-1]):
+        yield place_of(node), tuple(dict.fromkeys(each.column for each in (*node.columns, *node.key)))
+
+
+def joined(node: Node) -> list[Node]:
+    """The nodes whose columns stand in one row: this one and the to-one nodes below."""
+    return [node, *(below for child in node.one_children for below in joined(child))]
 
 
 def has_many(node: Node) -> bool:
@@ -211,7 +222,7 @@ class _Reading:
         return tuple(tables[1].c[same[column.column]] for column in self._root.key) if same and alike else ()
 
     def _table(self, node: Node, number: int) -> sa.FromClause:
-        names = self._columns[node.schema, node.table]
+        names = self._columns[place_of(node)]
         columns: list[sa.ColumnClause[Any]] = [sa.column(quoted_name(name, quote=True)) for name in names]
         if number == 0 and self._leaf is not None:
             return sa.table(quoted_name(self._leaf, quote=False), *columns).alias("t0")

@@ -4,16 +4,23 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Iterator
+from typing import Self
 
 MEMORY_BYTES = 16 << 20
 
 
 class Spool:
-    """Written once, then read once from the start; `close` frees it at any time."""
+    """Written once, then read once from the start, inside a `with`."""
 
     def __init__(self, memory: int = MEMORY_BYTES) -> None:
-        self._file = tempfile.SpooledTemporaryFile(memory)  # noqa: SIM115  # lives until its blocks are read
+        self._file = tempfile.SpooledTemporaryFile(memory)  # noqa: SIM115  # closed by our own `with`
         self._lengths: list[int] = []
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._file.close()
 
     def write(self, data: bytes) -> None:
         self._file.write(data)
@@ -24,7 +31,3 @@ class Spool:
         self._file.seek(0)
         for length in self._lengths:
             yield self._file.read(length)
-        self.close()
-
-    def close(self) -> None:
-        self._file.close()

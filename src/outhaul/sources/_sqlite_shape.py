@@ -76,10 +76,7 @@ class Shape:
 
     def tables(self, plan: Plan) -> Fingerprints:
         """The shape of every table of the plan; the rows themselves cannot change under a reader."""
-        places: dict[Place, dict[str, None]] = {}
-        for node in plan.selections:
-            for place, columns in touched(node).items():
-                places.setdefault(place, {}).update(columns)
+        places = touched(*plan.selections)
         return {name: self._fingerprint(name, list(columns)) for (_, name), columns in places.items()}
 
     def _fingerprint(self, name: str, columns: list[str]) -> dict[str, Any]:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from datetime import datetime
-from itertools import chain
 from typing import Any
 
 import psycopg
@@ -102,7 +101,6 @@ class Session:
     def __init__(self, wire: Wire) -> None:
         self._wire = wire
         self._snapshot: str | None = None
-        self._live: Copy | None = None
 
     def begin(self, snapshot: str | None = None) -> datetime:
         """Take a new instant, or join the one of that name (SnapshotLost). Returns the server's clock."""
@@ -208,25 +206,26 @@ class Session:
         """Runs of parents by their keys, so many at a time as fit with their children into CHUNK_BYTES."""
         parents, here, heaviest = FIRST_PARENTS, limits, list(query.every())[-1].name
         while True:
-            copies = {query.name: self._ordered(query, here, parents)}
-            spools = {query.name: Spool()}
-            last = self._spooled(query, copies[query.name], spools[query.name])
-            if last is None:
-                return
-            for below in list(query.every())[1:]:
-                copies[below.name] = self._ordered(below, (*here, ("<=", last)))
-                if below.name != heaviest:
-                    spools[below.name] = Spool()
-                    self._spooled(below, copies[below.name], spools[below.name])
-            self._live = copies[heaviest]
-            yield self._stream(query, copies, spools)
-            self._drain(spools)
-            if (copies[query.name].rows or 0) < parents:
+            with ExitStack() as spools:
+                copy, spool = self._ordered(query, here, parents), spools.enter_context(Spool())
+                last = self._spooled(query, copy, spool)
+                if last is None:
+                    return
+                copies, aside = {query.name: copy}, {query.name: spool}
+                for below in list(query.every())[1:]:
+                    copies[below.name] = self._ordered(below, (*here, ("<=", last)))
+                    if below.name != heaviest:
+                        aside[below.name] = spools.enter_context(Spool())
+                        self._spooled(below, copies[below.name], aside[below.name])
+                yield self._stream(query, copies, aside)
+                for _ in copies[heaviest].blocks():
+                    pass
+            if (copy.rows or 0) < parents:
                 return
             here = (*limits, (">", last))
-            taken = {name: copy.bytes for name, copy in copies.items() if name != query.name}
+            taken = {name: one.bytes for name, one in copies.items() if name != query.name}
             heaviest = max(taken, key=lambda name: taken[name])
-            parents = _fitting(parents, sum(copy.bytes for copy in copies.values()))
+            parents = _fitting(parents, copy.bytes + sum(taken.values()))
 
     def _ordered(self, query: Query, within: Iterable[Edge], most: int | None = None) -> Copy:
         select = query.rows(*bounds(query, TONGUE, within), ordered=True)
@@ -247,13 +246,6 @@ class Session:
         texts = spools[query.name].blocks() if query.name in spools else copy.blocks()
         children = tuple(self._stream(child, copies, spools) for child in query.children)
         return Stream(query.node, query.path, self._parsed(query, copy, texts), query.kinds, children)
-
-    def _drain(self, spools: Mapping[str, Spool]) -> None:
-        live, self._live = self._live, None
-        for _ in live.blocks() if live else ():
-            pass
-        for spool in spools.values():
-            spool.close()
 
     def _readable(self, query: Query, copy: Copy, columns: list[pa.Array]) -> None:
         """Raises UnreadableValue for the first text that is not UTF-8, with the key of its row."""
@@ -284,7 +276,7 @@ class Session:
         try:
             yield
         except SourceForbids as error:
-            places = dict.fromkeys(chain.from_iterable(touched(node) for node in nodes))
+            places = touched(*nodes)
             raise missing_rights(self._wire, list(places), error) from error
 
     def cancel(self) -> None:
