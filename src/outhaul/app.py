@@ -235,4 +235,5 @@ def _log() -> None:
     lines = logging.StreamHandler(sys.stderr)
     lines.setFormatter(_Redacted("%(asctime)s %(levelname)s %(name)s %(message)s"))
     logging.basicConfig(handlers=[lines], level=logging.INFO, force=True)
-    logging.getLogger("uvicorn").setLevel(logging.WARNING)
+    for chatty in ("alembic", "uvicorn"):
+        logging.getLogger(chatty).setLevel(logging.WARNING)

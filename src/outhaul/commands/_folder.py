@@ -1,0 +1,89 @@
+"""The folder that an export on the command line writes into: nothing half is ever seen in it."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from outhaul.errors import Misconfigured, StoreError
+
+WORK = ".outhaul"  # ledger, fragments and unfinished files, while the export runs
+
+
+@contextmanager
+def workspace(folder: Path) -> Iterator[Path]:
+    """A work folder inside `folder`, for one export at a time; gone at the end, with `folder` if that stays empty.
+
+    One that a killed export has left behind is removed first.
+    """
+    made = _make(folder)
+    work = folder / WORK
+    try:
+        with _alone(folder):
+            shutil.rmtree(work, ignore_errors=True)
+            work.mkdir(mode=0o700)
+            yield work
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+        if made:
+            with suppress(OSError):
+                folder.rmdir()
+
+
+def _make(folder: Path) -> bool:
+    try:
+        folder.mkdir(parents=True)
+    except FileExistsError:
+        if folder.is_dir():
+            return False
+        raise Misconfigured(f"{folder} is a file.", hint="Name a folder: --output FOLDER.") from None
+    except OSError as error:
+        raise StoreError(f"The folder {folder} cannot be made: {error.strerror}.") from None
+    return True
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """A lock that ends with this process, however it ends."""
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    except BlockingIOError:
+        raise Misconfigured(
+            f"Another export is writing into {folder}.", hint="Wait, or name another folder."
+        ) from None
+    finally:
+        os.close(handle)
+
+
+def write(path: Path, chunks: Iterable[bytes]) -> None:
+    """A new file, durable on return."""
+    try:
+        with path.open("xb") as file:
+            for chunk in chunks:
+                file.write(chunk)
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as error:
+        raise StoreError(
+            f"{path.name} cannot be written: {error.strerror}.", hint="Make room, and try again."
+        ) from None
+
+
+def publish(files: Iterable[Path], folder: Path) -> None:
+    """Move finished files into the folder, in this order, over what is there under their names."""
+    try:
+        for file in files:
+            file.replace(folder / file.name)
+        handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+    except OSError as error:
+        raise StoreError(f"The files cannot be put into {folder}: {error.strerror}.") from None

@@ -1,0 +1,162 @@
+"""`outhaul export`: one export into a folder, by the same way as the service's, proven before it is shown."""
+
+from __future__ import annotations
+
+import signal
+import time
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from pydantic import ByteSize, TypeAdapter, ValidationError
+
+from outhaul import errors
+from outhaul.commands import _folder as folders
+from outhaul.commands import _options as options
+from outhaul.commands._progress import progress
+from outhaul.errors import Misconfigured, OuthaulError, Unproven, WrongState
+from outhaul.export import ACTIVE, Caller, Draft, Export, Selection, Status
+
+if TYPE_CHECKING:
+    from outhaul.app import Outhaul
+
+LOOK = 0.02  # seconds between two looks at a short export; ten times that when it is long
+US = Caller(id="command line", name="command line", tenant=None, all_tenants=True)
+SIZE = TypeAdapter(ByteSize)
+
+
+def run(  # noqa: PLR0917  # typer passes them by name
+    source: options.GivenSource,
+    resource: Annotated[
+        str, typer.Argument(metavar="RESOURCE", help="What to export; see `outhaul catalog`.")
+    ],
+    output: Annotated[Path, typer.Option("--output", "-o", metavar="FOLDER", help="Where the files go.")],
+    fields: Annotated[
+        str, typer.Option(metavar="A,B,REL.*", help="Fields, also of related resources; default: all.")
+    ] = "",
+    include: Annotated[
+        list[str] | None,
+        typer.Option(metavar="REL[.REL]", help="Related resources to nest; can be repeated."),
+    ] = None,
+    filters: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--filter", metavar="FIELD_PREDICATE=VALUE", help="Only rows that match; can be repeated."
+        ),
+    ] = None,
+    form: Annotated[str, typer.Option("--format", metavar="FORMAT", help="csv, json or ndjson.")] = "json",
+    compress: Annotated[str | None, typer.Option(metavar="gzip", help="Compress the file.")] = None,
+    part_size: Annotated[
+        str | None, typer.Option(metavar="BYTES", help="Read in parts of about this size; also 20MB.")
+    ] = None,
+    parts: Annotated[
+        bool, typer.Option("--parts", help="Write a numbered, complete file for each part.")
+    ] = False,
+    workers: options.Workers = None,
+    catalog: options.CatalogFile = None,
+    file: options.ConfigFile = None,
+) -> None:
+    """Export a resource into FOLDER, with manifest.json as its proof."""
+    draft = Draft(
+        selections=(Selection(resource, _names(fields), tuple(include or ()), _filters(filters or [])),),
+        formats=(form,),
+        compress=compress,
+        part_bytes=_size(part_size) if part_size else None,
+    )
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    with folders.workspace(output) as work:
+        made = _export(draft, work, parts, source=source, workers=workers, catalog=catalog, file=file)
+        folders.publish(made, output)
+    options.people.print(f"{', '.join(path.name for path in made)} in {output}: complete and proven.")
+
+
+def _export(draft: Draft, work: Path, numbered: bool, file: Path | None, **flags: Any) -> list[Path]:
+    """Finished files in the work folder, the manifest last."""
+    from outhaul import app
+
+    own = {"state": work, "ledger": f"sqlite:///{work.absolute() / 'ledger.db'}", "store": _objects(work)}
+    settings = options.settings(file, **flags, **own)
+    catalog = app.offered(settings, app.reflect(settings))
+    with app.Outhaul(settings, catalog) as outhaul:
+        export = outhaul.exports.create(US, draft)
+        try:
+            _follow(outhaul, export, draft.selections[0].resource)
+        except KeyboardInterrupt:
+            with suppress(WrongState):
+                outhaul.exports.interrupt(US, export.id)
+            raise
+        return _written(outhaul, export.id, work, numbered)
+
+
+def _objects(work: Path) -> str:
+    return (work.absolute() / "objects").as_uri()
+
+
+def _follow(outhaul: Outhaul, export: Export, what: str) -> None:
+    """Until it is completed; the error that it failed with otherwise."""
+    begun = time.monotonic()
+    with progress(what) as shown:
+        while (export := outhaul.exports.get(US, export.id)).status in ACTIVE:
+            shown.show(export)
+            time.sleep(LOOK if time.monotonic() - begun < 1 else 10 * LOOK)
+        shown.show(export)
+    if export.status is not Status.COMPLETED:
+        raise _failure(export)
+
+
+def _failure(export: Export) -> OuthaulError:
+    if not export.errors:
+        return OuthaulError(f"The export ended as {export.status}.")
+    first = export.errors[0]
+    kind: type[OuthaulError] = getattr(errors, first["error"], OuthaulError)
+    return kind(first["message"], hint=first.get("hint", ""))
+
+
+def _written(outhaul: Outhaul, export_id: str, work: Path, numbered: bool) -> list[Path]:
+    from outhaul import downloads, manifest
+
+    facts = outhaul.ledger.facts(export_id)
+    if facts is None:
+        raise Unproven("The export left no facts to prove it by.")
+    ready = work / "ready"
+    ready.mkdir()
+    made = downloads.artifacts(facts, numbered=numbered)
+    for artifact in made:
+        folders.write(ready / artifact.name, downloads.read(artifact, outhaul.store))
+    proof = ready / downloads.MANIFEST
+    folders.write(proof, [manifest.to_bytes(manifest.build(facts, made))])
+    findings = manifest.verify_folder(proof)
+    if findings:
+        raise Unproven(f"The files are not what was recorded: {findings[0]}", hint="Run it again.")
+    return [*(ready / artifact.name for artifact in made), proof]
+
+
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(name.strip() for name in text.split(",") if name.strip())
+
+
+def _filters(given: list[str]) -> dict[str, str]:
+    filters: dict[str, str] = {}
+    for one in given:
+        name, equals, value = one.partition("=")
+        if not equals or not name:
+            raise Misconfigured(
+                f"The filter {one!r} has no value.", hint="Write --filter FIELD_PREDICATE=VALUE."
+            )
+        if name in filters:
+            raise Misconfigured(f"The filter {name!r} is given twice.", hint="Several values: field_in=a,b.")
+        filters[name] = value
+    return filters
+
+
+def _size(text: str) -> int:
+    try:
+        size = int(SIZE.validate_python(text))
+    except ValidationError:
+        size = 0
+    if size < 1:
+        raise Misconfigured(
+            f"--part-size {text!r} is no size.", hint="Bytes, or a size like 20MB.", wrong=text
+        )
+    return size
