@@ -18,6 +18,17 @@ from outhaul.filters import EVERYTHING, Condition
 from outhaul.predicates import Reader
 from outhaul.sources import _reflect_postgresql, _reflect_sqlite
 
+SHOP = (
+    "CREATE TABLE companies (id integer PRIMARY KEY, name text)",
+    """CREATE TABLE customers (id integer PRIMARY KEY, email text NOT NULL, company_id integer REFERENCES companies,
+    password_hash text)""",
+    """CREATE TABLE orders (id integer PRIMARY KEY, customer_id integer REFERENCES customers, total decimal(10,2),
+    amount decimal, placed_at timestamp, deleted_at timestamp, created_at timestamp, customer_ref text)""",
+    "CREATE TABLE line_items (id integer PRIMARY KEY, order_id integer REFERENCES orders, code varchar(10))",
+    "CREATE TABLE skus (id integer PRIMARY KEY, code varchar(10) NOT NULL UNIQUE)",
+    "CREATE TABLE schema_migrations (version text)",
+)
+
 
 @dataclass(frozen=True)
 class Database:

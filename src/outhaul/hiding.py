@@ -16,7 +16,7 @@ SIGN_IN = "looks like data of sign-ins"
 TABLES: Mapping[str, str] = {
     r"(.*_)?(schema_)?migrations?(_lock|_history)?|schema_versions?|alembic_version(_.*)?": BOOKKEEPING,
     r"ar_internal_metadata|flyway_schema_history|databasechangelog(lock)?|goose_db_version": BOOKKEEPING,
-    r"sequelize_?meta|_*efmigrationshistory|_*ef_migrations_history|typeorm_metadata|spatial_ref_sys": BOOKKEEPING,
+    r"sequelize_?meta|_*ef_?migrations_?history|typeorm_metadata|spatial_ref_sys": BOOKKEEPING,
     r"django_.*|(delayed|good|que)_jobs|(solid_queue|solid_cache|celery|procrastinate|river|oban)_.*": BOOKKEEPING,
     r"(user_|auth_|login_|web_)?sessions?|auth_(permission|group_permissions|user_user_permissions)": SIGN_IN,
     r"(.*_)?(tokens?|secrets?|credentials?|api_?keys?|password_resets?)|oauth_.*|oauth2_.*": SECRET,
