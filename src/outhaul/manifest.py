@@ -1,0 +1,364 @@
+"""The proof: what was asked, matched, read and written, and every byte of the files; written last, and verified."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+import secrets
+import zlib
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from outhaul import deflate, formats, plan, siblings
+from outhaul.downloads import MANIFEST, spans
+from outhaul.export import Artifact
+from outhaul.ledger import Facts
+
+VERSION = 1
+PIECE = 1 << 20
+UNZIPPED = 16 << 10
+
+# Bytes `start` to `stop` (exclusive) of a file, fewer where it ends before; FileNotFoundError when there is none.
+Fetch = Callable[[str, int, int], Iterable[bytes]]
+
+
+def build(facts: Facts, artifacts: Sequence[Artifact]) -> dict[str, Any]:
+    """The manifest as JSON-able data. Its own `sha256` finds accidents, not forgers: whoever edits it on purpose can
+    compute it anew."""
+    export, made = facts.export, facts.plan
+    data = {
+        "manifest": VERSION,
+        "made_by": f"outhaul {version('outhaul')}",
+        "export": export.id,
+        "tenant": export.tenant,
+        "reference": export.reference,
+        "request": export.draft,
+        "conditions": plan.explain(made),
+        "catalog": made.catalog,
+        "source": made.source,
+        "consistency": export.consistency,
+        "instant_at": _time(export.instant_at),
+        "created_at": _time(export.created_at),
+        "started_at": _time(export.started_at),
+        "generation": export.generation,
+        "compress": made.compress,
+        "selections": [
+            {"resource": node.resource, "matched": dict(counts), "fields": plan.dictionary(node)}
+            for node, counts in zip(made.selections, facts.counts, strict=True)
+        ],
+        "parts": _parts(facts),
+        "files": [_file(artifact, facts) for artifact in artifacts],
+    }
+    plain: dict[str, Any] = json.loads(json.dumps(data))
+    return plain | {"sha256": own_hash(plain)}
+
+
+def to_bytes(data: Mapping[str, Any]) -> bytes:
+    """The manifest as a file: UTF-8, keys sorted."""
+    return json.dumps(data, sort_keys=True, ensure_ascii=False, indent=1).encode() + b"\n"
+
+
+def own_hash(data: Mapping[str, Any]) -> str:
+    """SHA-256 over the canonical JSON of everything but the hash itself; white space does not count."""
+    rest = {name: value for name, value in data.items() if name != "sha256"}
+    text = json.dumps(rest, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+    return hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()
+
+
+def _time(moment: datetime | None) -> str | None:
+    return moment.isoformat() if moment else None
+
+
+def _parts(facts: Facts) -> list[dict[str, Any]]:
+    told = _Told(facts.plan.tenant is None)
+    return [
+        {
+            "part": one.n,
+            "selection": one.selection,
+            "format": one.format,
+            "range": told.range(one.range),
+            "attempt": one.attempt,
+            "rows": one.rows,
+            "related": dict(one.related),
+        }
+        for one in facts.parts
+    ]
+
+
+class _Told:
+    """How ranges are told: to one tenant only whether they chain, because their ends may be keys of others' rows."""
+
+    def __init__(self, openly: bool) -> None:
+        self._openly = openly
+        self._secret = secrets.token_bytes(32)  # known to nobody after this, so that no key can be guessed
+
+    def range(self, data: Mapping[str, Any]) -> dict[str, Any]:
+        if self._openly or data["by"] == "all":
+            return dict(data)
+        return {"by": data["by"], **{name: self._hidden(data[name]) for name in ("low", "high", "leaf")}}
+
+    def _hidden(self, value: Any) -> str | None:
+        if value is None:
+            return None
+        return hmac.digest(self._secret, json.dumps(value).encode(), "sha256").hex()[:32]
+
+
+def _file(artifact: Artifact, facts: Facts) -> dict[str, Any]:
+    fragments = {one.key: one for one in facts.fragments}
+    segments: list[dict[str, Any]] = []
+    related: Counter[str] = Counter()
+    for span in spans(artifact.layout):
+        segment: dict[str, Any] = {"start": span.start, "length": span.length, "sha256": span.sha256}
+        if span.key:
+            of = fragments[span.key]
+            related.update(of.related)
+            segment |= {
+                "part": of.part,
+                "rows": of.rows,
+                "raw_length": of.raw_length,
+                "crc32": f"{of.crc32:08x}",
+            }
+        segments.append(segment)
+    return {
+        "name": artifact.name,
+        "selection": artifact.selection,
+        "format": artifact.format,
+        "media_type": artifact.media_type,
+        "length": artifact.length,
+        "raw_length": artifact.raw_length,
+        "crc32": f"{artifact.crc32:08x}",
+        "rows": artifact.rows,
+        "related": dict(related),
+        "segments": segments,
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """Something that is not as the manifest says."""
+
+    file: str
+    what: str
+    expected: Any = None
+    found: Any = None
+
+    def __str__(self) -> str:
+        both = self.expected is not None or self.found is not None
+        return f"{self.file}: {self.what}" + (
+            f": expected {self.expected}, found {self.found}" if both else ""
+        )
+
+
+def verify_folder(path: Path, *, deep: bool = False) -> tuple[Finding, ...]:
+    """The files beside a manifest, given as its path or its folder; other files there are findings, hidden ones not."""
+    at = path / MANIFEST if path.is_dir() else path
+
+    def fetch(name: str, start: int, stop: int) -> Iterator[bytes]:
+        with (at.parent / name).open("rb") as file:
+            file.seek(start)
+            while start < stop and (piece := file.read(min(PIECE, stop - start))):
+                start += len(piece)
+                yield piece
+
+    try:
+        text = at.read_bytes()
+    except OSError as error:
+        return (Finding(at.name, f"cannot be read ({error.strerror})"),)
+    names = {one.name for one in at.parent.iterdir() if not one.name.startswith(".")} - {at.name}
+    return verify(text, fetch, names=names, deep=deep)
+
+
+def verify(
+    manifest: bytes, fetch: Fetch, *, names: Iterable[str] | None = None, deep: bool = False
+) -> tuple[Finding, ...]:
+    """All that does not agree: the manifest with itself, and the files with it; nothing when everything does.
+
+    `names`: the files that are there, so that one too many is found. `deep`: count the rows by reading them, too.
+    """
+    try:
+        data = json.loads(manifest)
+        return (*_own(data), *_files(data, fetch, names, deep=deep))
+    except (ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
+        return (Finding(MANIFEST, f"is no manifest ({type(error).__name__}: {error})"),)
+
+
+def _own(data: Mapping[str, Any]) -> Iterator[Finding]:
+    """What can be said without the files: nothing was edited, and every count agrees with every other."""
+    if data["manifest"] != VERSION:
+        yield Finding(MANIFEST, "is of another version", VERSION, data["manifest"])
+    if data["sha256"] != own_hash(data):
+        yield Finding(MANIFEST, "was edited: its SHA-256 does not fit", data["sha256"], own_hash(data))
+    matched = _counts((number, one["matched"]) for number, one in enumerate(data["selections"]))
+    for name in {part["format"] for part in data["parts"]} | {file["format"] for file in data["files"]}:
+        parts = [part for part in data["parts"] if part["format"] == name]
+        files = [file for file in data["files"] if file["format"] == name]
+        read = _counts((part["selection"], {"": part["rows"], **part["related"]}) for part in parts)
+        written = _counts((file["selection"], {"": file["rows"], **file["related"]}) for file in files)
+        yield from _compared("rows read as " + name, matched, read)
+        yield from _compared("rows in the files of " + name, matched, written)
+    yield from _ranges(data["parts"])
+    yield from (finding for file in data["files"] for finding in _segments(file))
+
+
+def _counts(found: Iterable[tuple[int, Mapping[str, int]]]) -> dict[tuple[int, str], int]:
+    """Rows by selection and include path."""
+    total: Counter[tuple[int, str]] = Counter()
+    for selection, counts in found:
+        total.update({(selection, path): number for path, number in counts.items()})
+    return total
+
+
+def _compared(
+    what: str, expected: Mapping[tuple[int, str], int], found: Mapping[tuple[int, str], int]
+) -> Iterator[Finding]:
+    for selection, path in sorted({*expected, *found}):
+        one, other = expected.get((selection, path), 0), found.get((selection, path), 0)
+        if one != other:
+            yield Finding(MANIFEST, f"{what}, selection {selection}{path and f', {path}'}", one, other)
+
+
+def _ranges(parts: Iterable[Mapping[str, Any]]) -> Iterator[Finding]:
+    chains: dict[Any, list[Mapping[str, Any]]] = defaultdict(list)
+    for part in parts:
+        chains[part["selection"], part["format"], part["range"]["leaf"]].append(part)
+    for chain in chains.values():
+        ends = [None, *(part["range"]["high"] for part in chain)]
+        begins = [*(part["range"]["low"] for part in chain), None]
+        for place, (end, begin) in enumerate(zip(ends, begins, strict=True)):
+            if end != begin or (end is None and 0 < place < len(chain)):
+                number = chain[min(place, len(chain) - 1)]["part"]
+                yield Finding(MANIFEST, f"the range of part {number} does not chain", end, begin)
+
+
+def _segments(file: Mapping[str, Any]) -> Iterator[Finding]:
+    at = rows = 0
+    for segment in file["segments"]:
+        if segment["start"] != at:
+            yield Finding(
+                file["name"], "a segment does not begin where the one before ends", at, segment["start"]
+            )
+        at = segment["start"] + segment["length"]
+        rows += segment.get("rows", 0)
+    if at != file["length"]:
+        yield Finding(file["name"], "the segments have another length in all", file["length"], at)
+    if rows != file["rows"]:
+        yield Finding(file["name"], "the segments have another number of rows in all", file["rows"], rows)
+
+
+def _files(
+    data: Mapping[str, Any], fetch: Fetch, names: Iterable[str] | None, *, deep: bool
+) -> Iterator[Finding]:
+    listed = [file["name"] for file in data["files"]]
+    for name in sorted(set(names or ()) - set(listed)):
+        yield Finding(name, "is not in the manifest")
+    for file in data["files"]:
+        name = file["name"]
+        if listed.count(name) > 1 or Path(name).name != name:
+            yield Finding(MANIFEST, f"names a file twice, or one in another folder: {name}")
+            continue
+        try:
+            yield from _file_found(file, fetch, gzip=bool(data["compress"]), deep=deep)
+        except FileNotFoundError:
+            yield Finding(name, "is missing")
+
+
+def _file_found(file: Mapping[str, Any], fetch: Fetch, *, gzip: bool, deep: bool) -> Iterator[Finding]:
+    """One pass over the file: its segments' hashes, and what its text says of itself."""
+    name, length = file["name"], file["length"]
+    hashed = _Hashed(file)
+    pieces = hashed.through(fetch(name, 0, length + 1))
+    about_text = _text_found(file, pieces, gzip=gzip, deep=deep)
+    for _ in pieces:  # what the text's reader has left after an error
+        pass
+    if hashed.length != length:
+        found = f"{hashed.length} bytes" if hashed.length < length else "more"
+        yield Finding(name, "length", f"{length} bytes", found)
+    yield from hashed.findings
+    if hashed.length == length and not hashed.findings:
+        yield from about_text
+
+
+class _Hashed:
+    """Pieces of a file on their way, hashed by its segments."""
+
+    def __init__(self, file: Mapping[str, Any]) -> None:
+        self._file = file
+        self.length = 0
+        self.findings: list[Finding] = []
+
+    def through(self, pieces: Iterable[bytes]) -> Iterator[bytes]:
+        segments = iter(self._file["segments"])
+        segment, known = next(segments, None), hashlib.sha256()
+        for piece in pieces:
+            yield piece
+            rest = memoryview(piece)
+            while segment is not None and rest:
+                left = segment["start"] + segment["length"] - self.length
+                known.update(rest[:left])
+                self.length += min(left, len(rest))
+                rest = rest[left:]
+                if self.length == segment["start"] + segment["length"]:
+                    self._compare(segment, known.hexdigest())
+                    segment, known = next(segments, None), hashlib.sha256()
+            self.length += len(rest)
+
+    def _compare(self, segment: Mapping[str, Any], found: str) -> None:
+        if found != segment["sha256"]:
+            stretch = f"bytes {segment['start']} to {self.length - 1}"
+            of = f" (part {segment['part']})" if "part" in segment else ""
+            self.findings.append(
+                Finding(self._file["name"], f"SHA-256 of {stretch}{of}", segment["sha256"], found)
+            )
+
+
+def _text_found(
+    file: Mapping[str, Any], data: Iterable[bytes], *, gzip: bool, deep: bool
+) -> tuple[Finding, ...]:
+    crc = length = 0
+
+    def text() -> Iterator[bytes]:
+        nonlocal crc, length
+        for piece in _unzipped(data) if gzip else data:
+            crc, length = deflate.crc32(piece, crc), length + len(piece)
+            yield piece
+
+    counted = siblings.load(formats, file["format"]).rows_in if deep else _nothing_in
+    try:
+        rows = counted(text())
+    except _NotGzip as error:
+        return (Finding(file["name"], f"is no gzip file ({error})"),)
+    checks = [
+        ("CRC-32 of the text", file["crc32"], f"{crc:08x}"),
+        ("length of the text", file["raw_length"], length),
+    ]
+    checks += [("rows, counted in the text", file["rows"], rows)] if deep else []
+    return tuple(Finding(file["name"], what, one, other) for what, one, other in checks if one != other)
+
+
+def _nothing_in(text: Iterable[bytes]) -> int:
+    return sum(0 for _ in text)
+
+
+class _NotGzip(Exception):
+    pass
+
+
+def _unzipped(data: Iterable[bytes]) -> Iterator[bytes]:
+    """By another library than the one that compressed it; in small bites, as each may grow a thousandfold."""
+    reader = zlib.decompressobj(31)
+    try:
+        for piece in data:
+            for at in range(0, len(piece), UNZIPPED):
+                yield reader.decompress(piece[at : at + UNZIPPED])
+                if reader.unused_data:
+                    raise _NotGzip("something follows its end")
+    except zlib.error as error:
+        raise _NotGzip(str(error)) from None
+    if not reader.eof:
+        raise _NotGzip("it does not end")
