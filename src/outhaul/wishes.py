@@ -60,7 +60,7 @@ def resolve(catalog: Catalog, resource: Resource, selection: Selection, limits: 
         else:
             wishes.field(root, name, (*where, "fields", number))
     if root.size() > limits.includes:
-        raise too_much("related resources", root.size(), limits.includes, (*where, "fields"))
+        raise too_much("related resources", root.size(), limits.includes, (*where, "includes"))
     return root
 
 
@@ -100,26 +100,26 @@ class _Wishes:
     def _paths(self, resource: Resource, path: str) -> Iterator[tuple[Relationship, ...]]:
         """The ways that a dotted path can mean, the longest names first; names may hold dots themselves."""
         for relationship, rest in self._heads(resource, path):
-            if not rest:
+            if rest is None:
                 yield (relationship,)
-            for below in self._paths(self._target(relationship), rest) if rest else ():
-                yield (relationship, *below)
+            else:
+                yield from ((relationship, *below) for below in self._paths(self._target(relationship), rest))
 
     def _fields(
         self, resource: Resource, path: str
     ) -> Iterator[tuple[tuple[Relationship, ...], tuple[Field, ...]]]:
         named = resource.fields if path == "*" else [one for one in resource.fields if one.name == path]
-        if named:
+        if named or path == "*":
             yield (), tuple(named)
         for relationship, rest in self._heads(resource, path):
-            for below, fields in self._fields(self._target(relationship), rest) if rest else ():
+            for below, fields in self._fields(self._target(relationship), rest) if rest is not None else ():
                 yield (relationship, *below), fields
 
-    def _heads(self, resource: Resource, path: str) -> Iterator[tuple[Relationship, str]]:
-        """Relationships that a path can begin with, and the rest of it."""
+    def _heads(self, resource: Resource, path: str) -> Iterator[tuple[Relationship, str | None]]:
+        """Relationships that a path can begin with, and the rest of it, None at its end."""
         for relationship in sorted(resource.relationships, key=lambda one: (-len(one.name), one.name)):
             if path == relationship.name:
-                yield relationship, ""
+                yield relationship, None
             elif path.startswith(f"{relationship.name}."):
                 yield relationship, path[len(relationship.name) + 1 :]
 
@@ -143,7 +143,7 @@ class _Wishes:
     def _unknown(self, resource: Resource, name: str, where: Where) -> UnknownField | UnknownRelationship:
         """Walks as far as the path is known; the rest is the wrong name."""
         for relationship, rest in self._heads(resource, name):
-            if rest:
+            if rest is not None:
                 return self._unknown(self._target(relationship), rest, where)
         head, dot, _ = name.partition(".")
         relations = [one.name for one in resource.relationships]
@@ -156,7 +156,7 @@ class _Wishes:
 
     def _lost(self, resource: Resource, path: str, where: Where) -> UnknownRelationship:
         for relationship, rest in self._heads(resource, path):
-            if rest:
+            if rest is not None:
                 return self._lost(self._target(relationship), rest, where)
         name = path.partition(".")[0]
         near = nearest(name, [one.name for one in resource.relationships])
