@@ -76,7 +76,7 @@ def test_a_run_is_the_same_however_its_text_was_cut() -> None:
 
 
 @given(texts=TEXTS)
-def test_checksums_combine(texts) -> None:
+def test_checksums_of_texts_combine(texts) -> None:
     whole = b"".join(texts)
     assert deflate.combine((zlib.crc32(text), len(text)) for text in texts) == (zlib.crc32(whole), len(whole))
     crc = 0

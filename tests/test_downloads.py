@@ -10,7 +10,7 @@ import subprocess
 import unicodedata
 import zlib
 from dataclasses import asdict, replace
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from email.message import Message
 from itertools import pairwise
 from pathlib import Path
@@ -21,69 +21,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from outhaul import downloads, pipeline
-from outhaul.blocks import Range, Stream
+from outhaul import downloads
 from outhaul.downloads import Link
 from outhaul.errors import BadRange, Gone, NotFound, StoreError
-from outhaul.export import Artifact, Export, Fragment, Part, Status
-from outhaul.ledger import Facts
+from outhaul.export import Artifact
 from outhaul.stores.file import FileStore
-from tests import trees
+from tests.exports import AT, orders, recorded, text
 from tests.test_deflate import NODE
-from tests.trees import Row, Shape
+from tests.trees import Shape
 
-AT = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
-ORDERS = Shape({"id": "raw", "note": "str"}, manys={"lines": Shape({"n": "raw"})})
-FORMATS = ("csv", "json", "ndjson")
-
-
-def export() -> Export:
-    return Export("AbCdEfGhIj", None, "me", "", Status.RUNNING, {}, None, 0, 0, 0, AT, AT)
-
-
-class Session:
-    def __init__(self, stream: Stream) -> None:
-        self.stream = stream
-
-    def read(self, node: Any, part: Range, style: str) -> Any:
-        yield self.stream
-
-
-def written(store: Any, parts: list[list[Row]], shape: Shape = ORDERS, **settings: Any) -> Facts:
-    """An export of these rows, part by part in every format, as the ledger would tell of it."""
-    plan = trees.plan(shape, **({"formats": FORMATS} | settings))
-    fragments: list[Fragment] = []
-    n = 0
-    for name in plan.formats:
-        for rows in parts:
-            n += 1
-            part = Part("AbCdEfGhIj", n, 0, name, Range().to_data(), 1, 1)
-            session = Session(trees.stream(shape, rows))
-            fragments += pipeline.run(session, plan, part, store, lambda: None, lambda _: None)
-    return Facts(export(), plan, (), {}, (), tuple(fragments))
-
-
-def rows(count: int, seed: int = 1) -> list[Row]:
-    random = Random(seed)
-    return [
-        {
-            "id": str(number),
-            "note": random.choice([None, "", "a,b", 'say "hi"', "é\nü"]),
-            "lines": [{"n": str(n)} for n in range(random.randrange(3))],
-        }
-        for number in range(count)
-    ]
-
-
-PARTS = [rows(50, 1), [], rows(1, 2), rows(200, 3), []]
+PARTS = [orders(50, 1), [], orders(1, 2), orders(200, 3), []]
 ALL = [row for part in PARTS for row in part]
-
-
-def text(name: str, wanted: list[Row]) -> bytes:
-    if name == "csv":
-        return ("id,note,lines\n" + "".join(trees.csv_line(ORDERS, row) for row in wanted)).encode()
-    texts = [trees.written(ORDERS, row) for row in wanted]
-    return ("[" + ",".join(texts) + "]" if name == "json" else "".join(f"{one}\n" for one in texts)).encode()
 
 
 @pytest.fixture
@@ -95,9 +43,9 @@ def whole(artifact: Artifact, store: FileStore) -> bytes:
     return b"".join(downloads.read(artifact, store))
 
 
-@pytest.mark.parametrize("parts", [PARTS, [], [[]], [rows(1)], [[], rows(3), []]], ids=len)
+@pytest.mark.parametrize("parts", [PARTS, [], [[]], [orders(1)], [[], orders(3), []]], ids=len)
 def test_plain_files_are_the_parts_in_order_within_one_frame(parts, store) -> None:
-    made = downloads.artifacts(written(store, parts))
+    made = downloads.artifacts(recorded(store, parts))
     everything = [row for part in parts for row in part]
     assert [one.name for one in made] == ["_.csv", "_.json", "_.ndjson"]
     for artifact in made:
@@ -108,10 +56,10 @@ def test_plain_files_are_the_parts_in_order_within_one_frame(parts, store) -> No
         assert artifact.rows == len(everything)
 
 
-@pytest.mark.parametrize("parts", [PARTS, [], [[]], [rows(1)]], ids=len)
+@pytest.mark.parametrize("parts", [PARTS, [], [[]], [orders(1)]], ids=len)
 def test_gzip_files_are_one_member_that_every_reader_accepts(parts, store) -> None:
     everything = [row for part in parts for row in part]
-    for artifact in downloads.artifacts(written(store, parts, compress="gzip")):
+    for artifact in downloads.artifacts(recorded(store, parts, compress="gzip")):
         data, expected = whole(artifact, store), text(artifact.format, everything)
         assert artifact.name.endswith(f".{artifact.format}.gz")
         assert artifact.media_type == "application/gzip"
@@ -128,7 +76,7 @@ def test_gzip_files_are_one_member_that_every_reader_accepts(parts, store) -> No
 
 @pytest.mark.parametrize("compress", [None, "gzip"])
 def test_an_export_without_rows_is_a_readable_empty_file(compress, store) -> None:
-    made = {one.format: one for one in downloads.artifacts(written(store, [[]], compress=compress))}
+    made = {one.format: one for one in downloads.artifacts(recorded(store, [[]], compress=compress))}
     texts = {name: whole(one, store) for name, one in made.items()}
     if compress:
         texts = {name: gzip.decompress(data) for name, data in texts.items()}
@@ -140,7 +88,7 @@ def test_an_export_without_rows_is_a_readable_empty_file(compress, store) -> Non
 
 @pytest.mark.parametrize("compress", [None, "gzip"])
 def test_numbered_files_are_complete_files_of_one_fragment_each(compress, store) -> None:
-    facts = written(store, PARTS, compress=compress, fragment_rows=60, formats=("json",))
+    facts = recorded(store, PARTS, compress=compress, fragment_rows=60, formats=("json",))
     made = downloads.artifacts(facts, numbered=True)
     suffix = ".gz" if compress else ""
     assert [one.name for one in made] == [f"_-{n:03}.json{suffix}" for n in range(1, len(made) + 1)]
@@ -148,13 +96,13 @@ def test_numbered_files_are_complete_files_of_one_fragment_each(compress, store)
     read = [json.loads(gzip.decompress(data) if compress else data) for data in texts]
     assert [len(one) for one in read] == [one.rows for one in made] == [50, 1, 60, 60, 60, 20]
     assert [row["id"] for one in read for row in one] == [int(row["id"]) for row in ALL]
-    (only,) = downloads.artifacts(written(store, [[]], formats=("json",)), numbered=True)
+    (only,) = downloads.artifacts(recorded(store, [[]], formats=("json",)), numbered=True)
     assert whole(only, store) == b"[]"
 
 
 @pytest.mark.parametrize("compress", [None, "gzip"])
 def test_any_range_is_that_stretch_of_the_whole(compress, store) -> None:
-    for artifact in downloads.artifacts(written(store, PARTS, compress=compress)):
+    for artifact in downloads.artifacts(recorded(store, PARTS, compress=compress)):
         data, random = whole(artifact, store), Random(11)
         borders = sorted(
             {
@@ -179,7 +127,7 @@ def test_any_range_is_that_stretch_of_the_whole(compress, store) -> None:
 
 def test_only_the_fragments_within_a_range_are_opened_and_pieces_are_small(store) -> None:
     shape = Shape({"text": "str"})
-    facts = written(store, [[{"text": "x" * 3_000_000}] for _ in range(4)], shape, formats=("csv",))
+    facts = recorded(store, [[{"text": "x" * 3_000_000}] for _ in range(4)], shape, formats=("csv",))
     (artifact,) = downloads.artifacts(facts)
     opened: list[str] = []
 
@@ -195,7 +143,7 @@ def test_only_the_fragments_within_a_range_are_opened_and_pieces_are_small(store
 
 
 def test_a_file_and_its_etag_are_the_same_after_a_restart_and_differ_when_a_byte_does(store) -> None:
-    facts = written(store, PARTS, compress="gzip")
+    facts = recorded(store, PARTS, compress="gzip")
     before = downloads.artifacts(facts)
     again = [Artifact(**json.loads(json.dumps(asdict(one)))) for one in downloads.artifacts(facts)]
     for one, other in zip(before, again, strict=True):
@@ -209,14 +157,14 @@ def test_a_file_and_its_etag_are_the_same_after_a_restart_and_differ_when_a_byte
 
 
 def test_fragments_are_joined_in_the_order_of_parts_whatever_the_order_they_come_in(store) -> None:
-    facts = written(store, PARTS)
+    facts = recorded(store, PARTS)
     shuffled = list(facts.fragments)
     Random(1).shuffle(shuffled)
     assert downloads.artifacts(replace(facts, fragments=tuple(shuffled))) == downloads.artifacts(facts)
 
 
 def test_a_missing_fragment_is_said_and_never_skipped(store) -> None:
-    (artifact,) = downloads.artifacts(written(store, PARTS, formats=("csv",)))
+    (artifact,) = downloads.artifacts(recorded(store, PARTS, formats=("csv",)))
     store.delete(next(span.key for span in downloads.spans(artifact.layout) if span.key))
     with pytest.raises(StoreError):
         whole(artifact, store)

@@ -14,48 +14,23 @@ from typing import Any
 
 import pytest
 
-from outhaul import downloads, filters, manifest, pipeline
+from outhaul import downloads, filters, manifest
 from outhaul.blocks import Range
 from outhaul.catalog import Type
-from outhaul.export import Export, Fragment, Part, Status
-from outhaul.ledger import Done, Facts
+from outhaul.ledger import Facts
 from outhaul.manifest import Finding
 from outhaul.stores.file import FileStore
 from tests import trees
-from tests.test_downloads import AT, ORDERS, Session, rows
+from tests.exports import ORDERS, orders, recorded
 from tests.trees import Row, Shape
 
-FORMATS = ("csv", "json", "ndjson")
-RANGES = [
+RANGES = (
     Range("key", None, ("50",)),
     Range("key", ("50",), ("90",)),
     Range("key", ("90",), ("200", "x")),
     Range("key", ("200", "x"), None),
-]
-PARTS = [rows(50, 1), rows(40, 2), [], rows(200, 3)]
-
-
-def export(**more: Any) -> Export:
-    draft = {"selections": [{"resource": "orders"}], "metadata": {"for": "Zoë"}}
-    made = Export("AbCdEfGhIj", None, "me", "", Status.RUNNING, draft, 290, 290, 4, 4, AT, AT)
-    return replace(made, started_at=AT, instant_at=AT, generation=2, **more)
-
-
-def recorded(store: FileStore, parts: list[list[Row]], shape: Shape = ORDERS, **settings: Any) -> Facts:
-    """What the ledger tells of an export of these rows once its parts are done."""
-    plan = trees.plan(shape, **({"formats": FORMATS} | settings))
-    done: list[Done] = []
-    fragments: list[Fragment] = []
-    for name in plan.formats:
-        for index, some in enumerate(parts):
-            n = len(done) + 1
-            part = Part("AbCdEfGhIj", n, 0, name, RANGES[index].to_data(), 1, 2)
-            session = Session(trees.stream(shape, some))
-            fragments += pipeline.run(session, plan, part, store, lambda: None, lambda _: None)
-            done.append(Done(n, 0, name, part.range, 1, len(some), trees.counts(shape, some)))
-    everything = [row for some in parts for row in some]
-    counts = ({"": len(everything), **trees.counts(shape, everything)},)
-    return Facts(export(), plan, counts, {}, tuple(done), tuple(fragments))
+)
+PARTS = [orders(50, 1), orders(40, 2), [], orders(200, 3)]
 
 
 def save(facts: Facts, store: FileStore, folder: Path, *, numbered: bool = False) -> dict[str, Any]:
@@ -76,7 +51,11 @@ def store(tmp_path: Path) -> FileStore:
 
 @pytest.fixture(params=[None, "gzip"], ids=["plain", "gzip"])
 def folder(request: pytest.FixtureRequest, tmp_path: Path, store: FileStore) -> Path:
-    save(recorded(store, PARTS, compress=request.param, fragment_rows=60), store, tmp_path / "out")
+    save(
+        recorded(store, PARTS, ranges=RANGES, compress=request.param, fragment_rows=60),
+        store,
+        tmp_path / "out",
+    )
     return tmp_path / "out"
 
 
@@ -90,15 +69,20 @@ def test_files_as_they_were_written_hold(folder) -> None:
     assert manifest.verify_folder(folder / "manifest.json") == ()
 
 
-@pytest.mark.parametrize("parts", [[[], [], [], []], [rows(1), [], [], []]], ids=["no rows", "one row"])
+@pytest.mark.parametrize("parts", [[[], [], [], []], [orders(1), [], [], []]], ids=["no rows", "one row"])
 @pytest.mark.parametrize("compress", [None, "gzip"])
 def test_small_exports_hold(parts, compress, store, tmp_path) -> None:
-    save(recorded(store, parts, compress=compress), store, tmp_path / "out")
+    save(recorded(store, parts, ranges=RANGES, compress=compress), store, tmp_path / "out")
     assert findings(tmp_path / "out", deep=True) == []
 
 
 def test_numbered_files_hold(store, tmp_path) -> None:
-    save(recorded(store, PARTS, compress="gzip", fragment_rows=30), store, tmp_path / "out", numbered=True)
+    save(
+        recorded(store, PARTS, ranges=RANGES, compress="gzip", fragment_rows=30),
+        store,
+        tmp_path / "out",
+        numbered=True,
+    )
     assert len(list((tmp_path / "out").iterdir())) > 25
     assert findings(tmp_path / "out", deep=True) == []
 
@@ -142,7 +126,7 @@ def test_swapped_files_are_found(folder) -> None:
 def test_swapped_numbered_files_of_equal_length_are_found(store, tmp_path) -> None:
     shape = Shape({"id": "raw"})
     parts: list[list[Row]] = [[{"id": "11"}], [{"id": "22"}], [{"id": "33"}], []]
-    save(recorded(store, parts, shape, formats=("ndjson",)), store, tmp_path / "out", numbered=True)
+    save(recorded(store, parts, shape, RANGES, formats=("ndjson",)), store, tmp_path / "out", numbered=True)
     one, two = tmp_path / "out" / "_-001.ndjson", tmp_path / "out" / "_-002.ndjson"
     first, second = one.read_bytes(), two.read_bytes()
     assert len(first) == len(second)
@@ -199,7 +183,7 @@ def leaves(data: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
 
 
 def test_every_value_of_the_manifest_that_is_edited_is_found(store, tmp_path) -> None:
-    data = save(recorded(store, PARTS, formats=("csv",)), store, tmp_path / "out")
+    data = save(recorded(store, PARTS, ranges=RANGES, formats=("csv",)), store, tmp_path / "out")
     places = list(leaves(data))
     assert len(places) > 100
     for place in places:
@@ -297,7 +281,7 @@ def test_a_manifest_that_is_not_there_is_said_to_be_missing(tmp_path) -> None:
 
 def test_rows_are_counted_in_the_text_when_asked_for(store, tmp_path) -> None:
     """Hashes of wrong text, right in themselves: only reading the rows tells."""
-    facts = recorded(store, PARTS, formats=("ndjson",), compress="gzip")
+    facts = recorded(store, PARTS, ranges=RANGES, formats=("ndjson",), compress="gzip")
     save(facts, store, tmp_path / "out")
     lines = gzip.decompress((tmp_path / "out" / "_.ndjson.gz").read_bytes()).splitlines(keepends=True)
     data = json.loads((tmp_path / "out" / "manifest.json").read_bytes())
@@ -345,7 +329,11 @@ def test_files_far_away_are_verified_by_a_callable(folder) -> None:
 
 
 def test_the_manifest_tells_what_was_asked_matched_read_and_written(store, tmp_path) -> None:
-    data = save(recorded(store, PARTS, formats=("csv", "json"), fragment_rows=100), store, tmp_path / "out")
+    data = save(
+        recorded(store, PARTS, ranges=RANGES, formats=("csv", "json"), fragment_rows=100),
+        store,
+        tmp_path / "out",
+    )
     assert data["export"] == "AbCdEfGhIj"
     assert data["request"]["metadata"] == {"for": "Zoë"}
     assert data["source"] == "sqlite"
@@ -371,7 +359,7 @@ def test_the_manifest_tells_what_was_asked_matched_read_and_written(store, tmp_p
 
 
 def test_the_conditions_that_no_caller_can_lift_are_told(store, tmp_path) -> None:
-    facts = recorded(store, PARTS, formats=("csv",))
+    facts = recorded(store, PARTS, ranges=RANGES, formats=("csv",))
     rule = filters.Test("company_id", Type.INTEGER, "integer", "eq", ("7",))
     (node,) = facts.plan.selections
     facts = replace(facts, plan=replace(facts.plan, tenant="7", selections=(replace(node, rules=rule),)))
@@ -380,7 +368,7 @@ def test_the_conditions_that_no_caller_can_lift_are_told(store, tmp_path) -> Non
 
 
 def test_a_tenants_manifest_shows_no_key_of_others_and_its_ranges_still_chain(store, tmp_path) -> None:
-    facts = recorded(store, PARTS, formats=("csv",))
+    facts = recorded(store, PARTS, ranges=RANGES, formats=("csv",))
     canary = Range("key", None, ("canary@other.example",)).to_data()
     after = Range("key", ("canary@other.example",), ("90",)).to_data()
     parts = (replace(facts.parts[0], range=canary), replace(facts.parts[1], range=after), *facts.parts[2:])
