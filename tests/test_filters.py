@@ -264,3 +264,10 @@ def test_every_value_is_a_bound_parameter_of_type_text() -> None:
                 found = filters.expression(test, table, dialect.name).compile(dialect=dialect)
                 assert "DROP TABLE" not in str(found)
                 assert all(isinstance(one.type, sa.Text) for one in found.binds.values()), (name, kind)
+
+
+def test_order_on_postgresql_is_never_that_of_a_collation() -> None:
+    table = sa.table("things", sa.column("c"))
+    for op in ("lt", "lteq", "gt", "gteq"):
+        test = filters.Test("c", Type.TEXT, "text", op, ("a",))
+        assert 'COLLATE "C"' in str(filters.expression(test, table, "postgresql"))

@@ -1,0 +1,71 @@
+"""A catalog is told apart by its fingerprint, and told to people as a table."""
+
+from __future__ import annotations
+
+from dataclasses import fields, replace
+from typing import Any
+
+import pytest
+
+from outhaul.catalog import TABLE_HEAD, Catalog, Field, Hidden, Resource, TenantRule, Type, as_table
+from tests.catalogs import SHOP
+
+CHANGES: dict[str, Any] = {
+    "name": "other",
+    "schema": "elsewhere",
+    "table": "other",
+    "kind": "view",
+    "fields": (),
+    "key": (),
+    "unique": (("code",),),
+    "relationships": (),
+    "segments": (),
+    "tenant": TenantRule((), "id"),
+    "fixed": {},
+    "columns": (),
+    "ways": (),
+    "identity": "id",
+    "timestamps": ("deleted_at",),
+    "description": "All that was bought",
+}
+
+
+def with_orders(**changes: Any) -> Catalog:
+    orders: Resource = replace(SHOP.resources["orders"], **changes)
+    return replace(SHOP, resources={**SHOP.resources, "orders": orders})
+
+
+def test_the_same_catalog_has_the_same_fingerprint() -> None:
+    assert with_orders().fingerprint == SHOP.fingerprint
+    assert len(SHOP.fingerprint) == 64
+
+
+@pytest.mark.parametrize("name", [one.name for one in fields(Resource)])
+def test_any_change_of_a_resource_changes_the_fingerprint(name: str) -> None:
+    assert with_orders(**{name: CHANGES[name]}).fingerprint != SHOP.fingerprint
+
+
+def test_what_is_hidden_and_what_lies_behind_are_part_of_the_fingerprint() -> None:
+    hidden = replace(SHOP, hidden=(Hidden("sessions", None, "bookkeeping"),))
+    behind = replace(SHOP, behind={"sessions": SHOP.resources["logs"]})
+    assert len({SHOP.fingerprint, hidden.fingerprint, behind.fingerprint}) == 3
+    assert behind.resource("sessions") == SHOP.resources["logs"]
+    assert behind.resource("orders") == SHOP.resources["orders"]
+    with pytest.raises(KeyError):
+        SHOP.resource("sessions")
+
+
+def test_the_table_says_which_resources_are_flat_and_whose_they_are() -> None:
+    rows = {row[0]: dict(zip(TABLE_HEAD, row, strict=True)) for row in as_table(SHOP)}
+    assert list(rows) == list(SHOP.resources)
+    assert rows["logs"]["key"] == "none: flat only"
+    assert rows["line_items"] == {
+        "resource": "line_items",
+        "kind": "table",
+        "key": "id",
+        "fields": "id, order_id, sku_id, qty",
+        "relationships": "order (orders), sku (skus), options (options)",
+        "tenant": "order.customer.company_id",
+    }
+    one = Resource("x", None, "x", "view", (Field("a", "a", Type.TEXT, "TEXT"),))
+    assert as_table(Catalog("sqlite", {"x": one})) == [("x", "view", "none: flat only", "a", "", "")]
