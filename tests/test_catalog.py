@@ -1,4 +1,4 @@
-"""A catalog is told apart by its fingerprint, and told to people as a table."""
+"""A catalog is told apart by its fingerprint."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from outhaul.catalog import TABLE_HEAD, Catalog, Field, Hidden, Resource, TenantRule, Type, as_table
+from outhaul.catalog import Catalog, Hidden, Resource, TenantRule
 from tests.catalogs import SHOP
 
 CHANGES: dict[str, Any] = {
@@ -53,19 +53,3 @@ def test_what_is_hidden_and_what_lies_behind_are_part_of_the_fingerprint() -> No
     assert behind.resource("orders") == SHOP.resources["orders"]
     with pytest.raises(KeyError):
         SHOP.resource("sessions")
-
-
-def test_the_table_says_which_resources_are_flat_and_whose_they_are() -> None:
-    rows = {row[0]: dict(zip(TABLE_HEAD, row, strict=True)) for row in as_table(SHOP)}
-    assert list(rows) == list(SHOP.resources)
-    assert rows["logs"]["key"] == "none: flat only"
-    assert rows["line_items"] == {
-        "resource": "line_items",
-        "kind": "table",
-        "key": "id",
-        "fields": "id, order_id, sku_id, qty",
-        "relationships": "order (orders), sku (skus), options (options)",
-        "tenant": "order.customer.company_id",
-    }
-    one = Resource("x", None, "x", "view", (Field("a", "a", Type.TEXT, "TEXT"),))
-    assert as_table(Catalog("sqlite", {"x": one})) == [("x", "view", "none: flat only", "a", "", "")]

@@ -27,7 +27,7 @@ def run(
     file: options.ConfigFile = None,
 ) -> None:
     """Show what can be exported: resources, their fields and relationships, and what is hidden and why."""
-    from outhaul import app, trims, written
+    from outhaul import app, hiding, trims, written
 
     settings = options.settings(file, source=source, catalog=catalog)
     reflected = app.reflect(settings)
@@ -41,7 +41,7 @@ def run(
             raise typer.Exit(1)
         options.people.print("The database is as the catalog file says.")
     elif toml:
-        typer.echo(written.to_toml(app.offered(settings, reflected)), nl=False)
+        typer.echo(written.to_toml(hiding.offered(reflected)), nl=False)
     else:
         _show(app.offered(settings, reflected))
 
