@@ -10,7 +10,11 @@ import pytest
 from psycopg import sql
 
 from outhaul.catalog import Catalog, Field, Type
+from outhaul.errors import WrongValue
+from outhaul.filters import EVERYTHING
+from outhaul.predicates import Reader
 from outhaul.sources._reflect_postgresql import reflect
+from tests.postgres import Server
 
 
 def run(url: str, *statements: str) -> None:
@@ -228,6 +232,23 @@ def test_the_same_database_gives_the_same_catalog(postgres_url: str) -> None:
     assert first.fingerprint == second.fingerprint
     run(postgres_url, "ALTER TABLE t0 ADD COLUMN more int")
     assert reflect(postgres_url).fingerprint != first.fingerprint
+
+
+def test_a_text_that_the_database_cannot_hold_is_refused_in_a_filter(postgres_server: Server) -> None:
+    name = f"latin_{uuid4().hex}"
+    create = f"CREATE DATABASE {name} ENCODING LATIN1 LOCALE 'C' TEMPLATE template0"
+    run(postgres_server.url, create)
+    try:
+        catalog = found(postgres_server.url_of(name), "CREATE TABLE things (id int, t text)")
+        reader = Reader(catalog, lambda *_: EVERYTHING)
+        reader.read(catalog.resources["things"], {"t_eq": "é"})
+        with pytest.raises(WrongValue) as caught:
+            reader.read(catalog.resources["things"], {"t_in": ["é", "日"]})
+    finally:
+        run(postgres_server.url, f"DROP DATABASE {name} WITH (FORCE)")
+    assert catalog.encoding == "iso8859-1"
+    assert caught.value.where == ("filters", "t_in")
+    assert "'日'" in str(caught.value)
 
 
 def test_an_odd_collation_or_citext_is_marked_as_loose(postgres_url: str) -> None:

@@ -123,6 +123,7 @@ class Catalog:
     resources: Mapping[str, Resource]
     hidden: tuple[Hidden, ...] = ()
     behind: Mapping[str, Resource] = field(default_factory=dict)  # not offered; rules may walk through them
+    encoding: str = "utf-8"  # Python's name of what the source's texts are stored in; a filter's must fit
     _known: list[str] = field(default_factory=list, init=False, repr=False, compare=False)
 
     def resource(self, name: str) -> Resource:

@@ -36,11 +36,11 @@ def offered(reflected: Catalog) -> Catalog:
     for name, resource in shown.items():
         found = ((field.name, secret(field.column)) for field in resource.fields)
         hidden += [Hidden(name, field, reason) for field, reason in found if reason]
-    return Catalog(
-        reflected.source,
-        {name: _shown(resource, shown) for name, resource in shown.items()},
-        ordered((*reflected.hidden, *hidden)),
-        {name: one for name, one in reflected.resources.items() if name not in shown},
+    return replace(
+        reflected,
+        resources={name: _shown(resource, shown) for name, resource in shown.items()},
+        hidden=ordered((*reflected.hidden, *hidden)),
+        behind={name: one for name, one in reflected.resources.items() if name not in shown},
     )
 
 

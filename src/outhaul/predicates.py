@@ -9,7 +9,7 @@ from typing import Any
 
 from outhaul import values
 from outhaul.catalog import Catalog, Field, Relationship, Resource, Type
-from outhaul.errors import OuthaulError, TooMuch, UnknownField, UnknownPredicate
+from outhaul.errors import OuthaulError, TooMuch, UnknownField, UnknownPredicate, WrongValue
 from outhaul.filters import OPS, Condition, Exists, Hop, Not, Op, Test, either, every
 from outhaul.values import Limits, Where
 
@@ -102,8 +102,18 @@ class Reader:
         if op.takes == "flag":
             predicate = predicate if values.truth(value, where) else op.opposite
         given = self._values(op, field, value, where)
+        self._storable(given, where)
         test = Test(field.column, field.type, field.native, predicate, given, field.loose)
         return self._walked(way.walk, test, OPS[predicate].nothing, where)
+
+    def _storable(self, texts: tuple[str, ...], where: Where) -> None:
+        for text in texts:
+            try:
+                text.encode(self.catalog.encoding)
+            except UnicodeEncodeError as error:
+                char = text[error.start]
+                message = f"The source keeps texts in {self.catalog.encoding}, which has no {char!r}."
+                raise WrongValue(message, where=where, wrong=text) from None
 
     def _values(self, op: Op, field: Field, value: Any, where: Where) -> tuple[str, ...]:
         match op.takes:

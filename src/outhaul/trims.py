@@ -51,7 +51,7 @@ class _Trim:
         tables = self.reflected.resources
         made = {name: self._named(name, table) for name, table in self.tables.items()}
         unseen = {self.names[one]: replace(tables[one], name=self.names[one]) for one in self._unoffered()}
-        named = Catalog(self.reflected.source, made, self._hidden(made), unseen)
+        named = replace(self.reflected, resources=made, hidden=self._hidden(made), behind=unseen)
         walked = {name: self._with_ways(named, one) for name, one in made.items()}
         behind = {name: self._with_ways(named, one) for name, one in unseen.items()}
         catalog = replace(named, resources=walked, behind=behind)

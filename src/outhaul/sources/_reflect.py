@@ -47,13 +47,15 @@ class Table:
         return (self.schema, self.name)
 
 
-def catalog(source: str, tables: Sequence[Table], hidden: Sequence[Hidden] = ()) -> Catalog:
+def catalog(
+    source: str, tables: Sequence[Table], hidden: Sequence[Hidden] = (), encoding: str = "utf-8"
+) -> Catalog:
     """Every table as a resource with all its fields; nothing is trimmed yet."""
     names = resource_names(tables)
     ways, astray = _Ways(tables, names).found()
     resources = {names[table.place]: _resource(table, names, ways) for table in tables}
     ordered = {name: resources[name] for name in sorted(resources)}
-    return Catalog(source, ordered, (*hidden, *astray))
+    return Catalog(source, ordered, (*hidden, *astray), encoding=encoding)
 
 
 def _resource(table: Table, names: Mapping[Place, str], ways: Mapping[Place, list[Relationship]]) -> Resource:

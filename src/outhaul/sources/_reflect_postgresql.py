@@ -151,7 +151,18 @@ class _Reflection:
     def catalog(self) -> Catalog:
         own = [one for one in self.relations if one["owner"] is not None]
         hidden = [Hidden(one["name"], None, f"belongs to the extension {one['owner']}") for one in own]
-        return catalog("postgresql", [self._table(one) for one in self.relations if one not in own], hidden)
+        tables = [self._table(one) for one in self.relations if one not in own]
+        return catalog("postgresql", tables, hidden, self._encoding())
+
+    def _encoding(self) -> str:
+        """What the driver would call the server's encoding; one that takes any byte, or is unknown, is no limit."""
+        server = self.connection.info.parameter_status("server_encoding") or ""
+        self.connection.execute("SELECT set_config('client_encoding', %s, true)", [server])
+        try:
+            found = self.connection.info.encoding
+        except psycopg.NotSupportedError:
+            return "utf-8"
+        return "utf-8" if found == "ascii" else found
 
     def _table(self, relation: Row) -> Table:
         columns = self.columns[relation["oid"]]
