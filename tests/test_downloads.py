@@ -349,7 +349,7 @@ def test_a_plain_name_stands_in_the_header_as_it_is() -> None:
     )
 
 
-LINK = Link("AbCdEfGhIj", 1, "json")
+LINK = Link("AbCdEfGhIj", "caller")
 
 
 def test_a_link_opens_what_it_was_signed_for_until_its_time_is_over() -> None:

@@ -237,12 +237,10 @@ class Names:
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """What a signed link opens, and the id of the caller who made it."""
+    """What a signed link opens: the files of an export and its manifest. `caller`: the id of whoever asked for it."""
 
     export: str
-    selection: int
-    format: str
-    caller: str = ""
+    caller: str
 
 
 def sign(keys: Sequence[str], link: Link, expires_at: datetime) -> str:

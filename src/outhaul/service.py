@@ -144,20 +144,16 @@ class Exports:
         """Fresh signed links to what there is to download; nothing until it is completed, and when it has expired."""
         if export.status is not Status.COMPLETED:
             return Links()
-        expires_at = datetime.now(UTC) + self._terms.link_lifetime
-
-        def path(link: Link, name: str) -> str:
-            return f"{LINKS}/{downloads.sign(self._keys, link, expires_at)}/{quote(name, safe='')}"
-
-        made = self._ledger.artifacts(export.id)
-        return Links(
-            tuple(path(Link(export.id, one.selection, one.format, caller.id), one.name) for one in made),
-            path(Link(export.id, 0, MANIFEST, caller.id), MANIFEST),
+        token = downloads.sign(
+            self._keys, Link(export.id, caller.id), datetime.now(UTC) + self._terms.link_lifetime
         )
+        made = [one.name for one in self._ledger.artifacts(export.id)]
+        *paths, proof = (f"{LINKS}/{token}/{quote(name, safe='')}" for name in (*made, MANIFEST))
+        return Links(tuple(paths), proof)
 
-    def open(self, token: str) -> File:
-        """What a signed link leads to. NotFound for a link that we never made; Gone, with what to do, for one that is
-        too old, or whose export was deleted or has expired, or whose maker's token was revoked."""
+    def open(self, token: str, name: str) -> File:
+        """What a signed link leads to. NotFound for one that we never made; Gone, with what to do, for one that is too
+        old, or whose export was deleted or has expired, or whose maker's token was revoked."""
         link = downloads.unsign(self._keys, token, datetime.now(UTC))
         maker = self._ledger.token(link.caller)
         if maker and maker.revoked_at:
@@ -170,7 +166,7 @@ class Exports:
             raise Gone("The export of this link was deleted.", hint="Create it again.") from None
         if export.status is not Status.COMPLETED:
             raise Gone("The files of this export are no longer kept.", hint="Create the export again.")
-        return self._manifest(export) if link.format == MANIFEST else self._file(export, link)
+        return self._manifest(export) if name == MANIFEST else self._file(export, name)
 
     def manifest(self, caller: Caller, export_id: str) -> File:
         """The proof of a completed export; NotFound before that."""
@@ -179,10 +175,12 @@ class Exports:
             raise NotFound("There is no manifest until the export is completed.", wrong=export_id)
         return self._manifest(export)
 
-    def _file(self, export: Export, link: Link) -> File:
-        wanted = (link.selection, link.format)
-        made = (one for one in self._ledger.artifacts(export.id) if (one.selection, one.format) == wanted)
-        artifact = next(made)
+    def _file(self, export: Export, name: str) -> File:
+        artifact = next((one for one in self._ledger.artifacts(export.id) if one.name == name), None)
+        if artifact is None:
+            raise NotFound(
+                "This export has no file of that name.", hint="Copy the whole link.", wrong=name[:100]
+            )
         return File(
             name=artifact.name,
             media_type=artifact.media_type,

@@ -37,9 +37,7 @@ def links(exports: Exports) -> Route:
 
 def _answer(exports: Exports, request: Request) -> Response:
     """Everything up to the first piece is done before the status is said: what is said then holds."""
-    file = exports.open(request.path_params["link"])
-    if file.name != request.path_params["name"]:
-        raise NotFound("There is no export with such a file.", hint="Copy the whole link.")
+    file = exports.open(request.path_params["link"], request.path_params["name"])
     headers = ALWAYS | {"ETag": file.etag, "Accept-Ranges": "bytes", "Content-Disposition": file.disposition}
     if file.unchanged(request.headers.get("if-none-match")):
         return Response(status_code=304, headers=headers)
