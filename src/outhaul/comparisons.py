@@ -20,6 +20,17 @@ Truth = sa.ColumnElement[bool]
 Compare = Callable[[Any, Any], Any]
 say = sa.literal_column
 
+# How SQLite's moments are mostly spelled, as patterns of GLOB: what follows the second, characters up to the zone, and
+# the decimals that are missing there.
+SECOND = "[0-9][0-9][0-9][0-9]-[0-9][0-9]-[0-9][0-9][ T][0-9][0-9]:[0-9][0-9]:[0-9][0-9]"
+DIGIT = "[0-9]"
+SPELLINGS = (
+    ("", 19, ".000000"),
+    (f".{DIGIT * 6}", 26, ""),
+    (f".{DIGIT * 3}Z", 23, "000"),
+    ("Z", 19, ".000000"),
+)
+
 
 class Native(sa.types.UserDefinedType[Any]):
     """A type in the database's own words, for casts."""
@@ -223,7 +234,17 @@ class Sqlite:
         second = sa.func.strftime(
             say("'%Y-%m-%d %H:%M:%S'"), sa.func.substr(column, say("1"), say("19")).concat(zone)
         )
-        return sa.case((_is_text(column), second.concat(_decimals(decimals))))
+        # These first: a million rows take 1 to 2.6 s instead of 6.6.
+        usual = [
+            (
+                column.op("GLOB", is_comparison=True)(say(f"'{SECOND}{tail}'")),
+                sa.func.replace(
+                    sa.func.substr(column, say("1"), say(str(length))), say("'T'"), say("' '")
+                ).concat(say(f"'{missing}'")),
+            )
+            for tail, length, missing in SPELLINGS
+        ]
+        return sa.case(*usual, (_is_text(column), second.concat(_decimals(decimals))))
 
     forms: Mapping[Type, Callable[[Column], Column]] = {
         Type.UUID: _uuid,
