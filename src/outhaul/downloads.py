@@ -190,10 +190,9 @@ def unchanged(if_none_match: str | None, etag: str) -> bool:
 
 
 def content_disposition(name: str) -> str:
-    """The header's value (RFC 6266): the name in ASCII, and where that is not all of it, in UTF-8 too."""
+    """The header's value (RFC 6266): the name in ASCII for old readers, and as it is, in UTF-8."""
     plain = re.sub(r'[^ -~]|["\\%]', "_", name)
-    more = "" if plain == name else f"; filename*=UTF-8''{quote(name, safe='')}"
-    return f'attachment; filename="{plain}"{more}'
+    return f"attachment; filename=\"{plain}\"; filename*=UTF-8''{quote(name, safe='')}"
 
 
 _RESERVED = re.compile(r"(con|prn|aux|nul|com[0-9¹²³]|lpt[0-9¹²³])(\.|$)", re.IGNORECASE)
