@@ -151,6 +151,9 @@ class Transitions(RuleBasedStateMachine):
         self.reconcile(twice=False, lose=False)
         while self.mail:
             self.deliver(0, keep=False, worker="w1")
+        if not self._is_latest(lease):
+            assert self.ledger.check(lease) is Verdict.STOP
+            assert not self.ledger.settle(lease, [drafts.fragment(lease)])
 
     @precondition(lambda self: self.leases)
     @rule(which=pick, rows=st.integers(0, 10))
