@@ -259,7 +259,7 @@ def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 
 
 def test_no_order_of_faults_loses_or_doubles_a_part(url: str) -> None:
-    run(url, examples=10, steps=40)
+    run(url, examples=6, steps=40)
 
 
 @pytest.mark.heavy
