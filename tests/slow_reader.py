@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
-from outhaul.blocks import Block, Kind, Path, Stream
+from outhaul.blocks import Block, Kind, Stream
 
 BARE_WORDS = {"NaN", "Infinity", "-Infinity"}
 
@@ -23,7 +23,8 @@ def rows(streams: Iterable[Stream]) -> list[dict[str, Any]]:
 
 
 def _rows(stream: Stream) -> list[dict[str, Any]]:
-    made, owns = [], []
+    made: list[dict[str, Any]] = []
+    owns: list[bytes | None] = []
     for block in stream.blocks:
         assert block.rows > 0
         owns += block.own.to_pylist() if block.own is not None else [None] * block.rows
@@ -38,7 +39,8 @@ def _nest(child: Stream, parents: list[dict[str, Any]], owns: list[bytes | None]
     blocks: list[Block] = []
     kept = Stream(child.node, child.path, _kept(child.blocks, blocks), child.kinds, child.children)
     objects = _rows(kept)
-    anchors = [anchor for block in blocks for anchor in block.anchor.to_pylist()]
+    anchors = [anchor for block in blocks if block.anchor is not None for anchor in block.anchor.to_pylist()]
+    assert len(anchors) == len(objects)
     place = 0
     for parent, own in zip(parents, owns, strict=True):
         first = place
@@ -55,7 +57,7 @@ def _nest(child: Stream, parents: list[dict[str, Any]], owns: list[bytes | None]
     assert place == len(objects), "every child found its parent"
 
 
-def _kept(blocks: Iterable[Block], into: list[Block]) -> Iterable[Any]:
+def _kept(blocks: Iterable[Block], into: list[Block]) -> Iterator[Block]:
     for block in blocks:
         into.append(block)
         yield block
@@ -91,9 +93,14 @@ def texts(streams: Iterable[Stream], *path: str) -> list[str | None]:
     found: list[str | None] = []
     for stream in streams:
         for block in stream.blocks:
-            found += [value and value.decode() for value in block.columns[_path(path)].to_pylist()]
+            values = block.columns[path].to_pylist()
+            found += [None if value is None else value.decode() for value in values]
     return found
 
 
-def _path(path: tuple[str, ...]) -> Path:
-    return path
+def drain(streams: Iterable[Stream]) -> None:
+    """Reads everything and keeps nothing."""
+    for stream in streams:
+        for each in (stream, *stream.children):
+            for _ in each.blocks:
+                pass

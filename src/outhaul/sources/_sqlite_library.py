@@ -26,6 +26,7 @@ SAID: tuple[tuple[str, type[OuthaulError], str], ...] = (
     ("is locked", SourceBusy, "Somebody else is writing to the SQLite file"),
     ("no such table", SchemaChanged, "The source is not what it was when the export was asked for"),
     ("no such column", SchemaChanged, "The source is not what it was when the export was asked for"),
+    ("failed to open", SourceAway, "The SQLite file cannot be opened"),
     ("unable to open", SourceAway, "The SQLite file cannot be opened"),
     ("malformed", SourceAway, "The SQLite file is damaged"),
     ("not a database", SourceAway, "The file is no SQLite database"),
@@ -63,8 +64,19 @@ class Library:
         self._thread = threading.Thread(target=self._work, name="outhaul-sqlite", daemon=True)
         self._thread.start()
         self._cursors: set[Any] = set()
-        self._connection = self.call(lambda: driver.connect(read_only(path), autocommit=True))
-        self.call(lambda: self._ask(f"PRAGMA busy_timeout = {BUSY_SECONDS * 1000}"))
+        try:
+            self._connection = self.call(lambda: self._connected(path))
+        except BaseException:
+            self._calls.put(None)
+            raise
+
+    def _connected(self, path: Path) -> Any:
+        if not path.is_file():
+            raise FileNotFoundError(f"failed to open {path}: there is no such file")
+        connection = driver.connect(read_only(path), autocommit=True)
+        with connection.cursor() as cursor:
+            cursor.execute(f"PRAGMA busy_timeout = {int(BUSY_SECONDS * 1000)}")
+        return connection
 
     def _work(self) -> None:
         while (call := self._calls.get()) is not None:

@@ -1,0 +1,110 @@
+"""PostgreSQL as a source: runs of parents, ranges and estimates."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import psycopg
+import pytest
+
+from outhaul import filters
+from outhaul.blocks import Range
+from outhaul.catalog import Type
+from outhaul.sources import _spool, postgresql
+from tests.postgres_reading import EVERYTHING, connected, reading
+from tests.selections import selection
+from tests.slow_reader import rows
+
+
+@pytest.fixture
+def database(postgres_url: str) -> Iterator[psycopg.Connection[Any]]:
+    yield from connected(postgres_url)
+
+
+def test_parents_with_heavy_children_shrink_the_runs(
+    postgres_url: str, database: Any, monkeypatch: Any
+) -> None:
+    database.execute("CREATE TABLE a (id int PRIMARY KEY); INSERT INTO a SELECT generate_series(1, 3000)")
+    database.execute("CREATE TABLE b (id int PRIMARY KEY, a_id int REFERENCES a, t text)")
+    database.execute("INSERT INTO b SELECT i, i, repeat('x', 20000) FROM generate_series(1, 3000) i")
+    tree = selection(postgresql.reflect(postgres_url), "a", "bs")
+    sizes = []
+    with reading(postgres_url) as session:
+        for stream in session.read(tree, EVERYTHING, "json"):
+            sizes.append(sum(block.rows for block in stream.blocks))
+            assert sum(block.rows for block in stream.children[0].blocks) == sizes[-1]
+    assert sum(sizes) == 3000
+    assert sizes[0] == postgresql.FIRST_PARENTS
+    assert all(size * 20_000 < 1.5 * postgresql.CHUNK_BYTES for size in sizes[1:])
+
+
+def test_what_does_not_fit_into_memory_waits_in_an_unnamed_file(
+    postgres_url: str, database: Any, monkeypatch: Any
+) -> None:
+    monkeypatch.setattr(_spool.Spool.__init__, "__defaults__", (1000,))
+    database.execute(
+        "CREATE TABLE a (id int PRIMARY KEY, t text);"
+        "INSERT INTO a SELECT i, repeat('y', i) FROM generate_series(1, 900) i"
+    )
+    for name in ("b", "c"):
+        database.execute(f"CREATE TABLE {name} (id int PRIMARY KEY, a_id int REFERENCES a)")
+        database.execute(f"INSERT INTO {name} SELECT i, 1 + i % 900 FROM generate_series(1, 5000) i")
+    tree = selection(postgresql.reflect(postgres_url), "a", "bs", "cs")
+    with reading(postgres_url) as session:
+        got = rows(session.read(tree, EVERYTHING, "json"))
+    assert [len(row["t"]) for row in got] == list(range(1, 901))
+    assert sum(len(row["bs"]) for row in got) == sum(len(row["cs"]) for row in got) == 5000
+
+
+def test_plain_tables_are_cut_by_block_numbers_and_views_are_not(postgres_url: str, database: Any) -> None:
+    database.execute(
+        "CREATE TABLE big AS SELECT i AS id, repeat('x', 100) AS t FROM generate_series(1, 20000) i"
+    )
+    database.execute(
+        "CREATE VIEW seen AS SELECT * FROM big; CREATE MATERIALIZED VIEW kept AS SELECT * FROM big"
+    )
+    database.execute("CREATE TABLE parent (id int) PARTITION BY RANGE (id)")
+    for low, high in ((0, 10000), (10000, 10001), (10001, 30000)):
+        database.execute(f"CREATE TABLE leaf_{low} PARTITION OF parent FOR VALUES FROM ({low}) TO ({high})")
+    database.execute(
+        "INSERT INTO parent SELECT id FROM big; CREATE TABLE heir () INHERITS (big); INSERT INTO heir VALUES (0, 'h')"
+    )
+    database.execute("ANALYZE")
+    catalog = postgresql.reflect(postgres_url)
+    with reading(postgres_url) as session:
+        found = {name: session.split(selection(catalog, name), 200_000) for name in ("seen", "kept", "big")}
+        assert found["seen"] == found["big"] == (Range(),)
+        assert {part.by for part in found["kept"]} == {"ctid"}
+        assert 8 <= len(found["kept"]) <= 14
+        leaves = session.split(selection(catalog, "parent"), 20_000)
+        assert list(dict.fromkeys(part.leaf for part in leaves)) == [
+            f"public.leaf_{low}" for low in (0, 10000, 10001)
+        ]
+        for name, parts in {**found, "parent": leaves}.items():
+            tree = selection(catalog, name)
+            ids = [row["id"][1] for part in parts for row in rows(session.read(tree, part, "json"))]
+            assert len(ids) == len(set(ids)) == session.count(tree)[""]
+
+
+def test_a_selective_filter_stays_in_one_part(postgres_url: str, database: Any) -> None:
+    database.execute(
+        "CREATE TABLE big AS SELECT i AS id, repeat('x', 100) AS t FROM generate_series(1, 20000) i; ANALYZE"
+    )
+    some = filters.Test("id", Type.INTEGER, "integer", "lt", ("20",))
+    catalog = postgresql.reflect(postgres_url)
+    with reading(postgres_url) as session:
+        assert session.split(selection(catalog, "big", where={"": some}), 200_000) == (Range(),)
+        assert session.size(selection(catalog, "big", where={"": some})) < 20_000
+        assert 1_500_000 < session.size(selection(catalog, "big")) < 3_500_000
+
+
+def test_wide_values_out_of_line_are_part_of_the_estimate(postgres_url: str, database: Any) -> None:
+    database.execute(
+        "CREATE TABLE blobs (id int PRIMARY KEY, b bytea); ALTER TABLE blobs ALTER b SET STORAGE external"
+    )
+    database.execute(
+        "INSERT INTO blobs SELECT i, decode(repeat('ab', 50000), 'hex') FROM generate_series(1, 100) i; ANALYZE"
+    )
+    with reading(postgres_url) as session:
+        assert session.size(selection(postgresql.reflect(postgres_url), "blobs")) > 5_000_000
