@@ -7,12 +7,14 @@ import signal
 
 
 class _Failpoint:
-    """For tests only. OUTHAUL_FAILPOINT=name[:n][@file]: kill this process when it reaches the point of that name for
-    the n-th time; with a file, only the first process that can make it does."""
+    """OUTHAUL_FAILPOINT=[~]name[:n][@file]: this process gets SIGKILL, or with `~` SIGSTOP, when it reaches the point of
+    that name for the n-th time; with a file, only the first process that can make it does."""
 
     def __init__(self, wanted: str) -> None:
         wanted, _, self._file = wanted.partition("@")
-        self._name, _, count = wanted.partition(":")
+        name, _, count = wanted.partition(":")
+        self._name = name.removeprefix("~")
+        self._signal = signal.SIGSTOP if name.startswith("~") else signal.SIGKILL
         self._left = int(count or 1)
 
     def reach(self, name: str) -> None:
@@ -20,7 +22,7 @@ class _Failpoint:
             return
         self._left -= 1
         if self._left == 0 and self._is_ours():
-            os.kill(os.getpid(), signal.SIGKILL)
+            os.kill(os.getpid(), self._signal)
 
     def _is_ours(self) -> bool:
         try:

@@ -1,0 +1,69 @@
+"""Houses for the crash tests, and what an undisturbed run writes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from tests.crash import house as houses
+from tests.crash.house import House
+from tests.postgres import Server
+
+Undisturbed = dict[str, str]
+
+
+@pytest.fixture(scope="module")
+def shops(tmp_path_factory: pytest.TempPathFactory, postgres_module_url: str) -> dict[str, str]:
+    """URLs of the same shop in every kind of source."""
+    return {
+        "sqlite": houses.fill_sqlite(tmp_path_factory.mktemp("shop")),
+        "postgresql": houses.fill_postgresql(postgres_module_url),
+    }
+
+
+@pytest.fixture(scope="module")
+def undisturbed(
+    shops: dict[str, str], tmp_path_factory: pytest.TempPathFactory
+) -> Callable[[str], Undisturbed]:
+    """By kind of source: SHA-256 of each file when nobody is killed."""
+    known: dict[str, Undisturbed] = {}
+
+    def run(kind: str) -> Undisturbed:
+        if kind not in known:
+            folder = tmp_path_factory.mktemp("undisturbed")
+            with houses.built(folder, shops[kind], f"sqlite:///{folder / 'ledger.db'}") as house:
+                house.start()
+                export_id = house.create()
+                assert house.finished(export_id).status == "completed"
+                known[kind] = house.files(export_id)
+        return known[kind]
+
+    return run
+
+
+@pytest.fixture
+def build(
+    shops: dict[str, str], tmp_path: Path, request: pytest.FixtureRequest
+) -> Iterator[Callable[..., House]]:
+    """`build(source, ledger)`: a house over these kinds of databases; no service runs yet."""
+    with ExitStack() as stack:
+
+        def make(source: str, ledger: str) -> House:
+            ledger_url = (
+                f"sqlite:///{tmp_path / 'ledger.db'}"
+                if ledger == "sqlite"
+                else request.getfixturevalue("postgres_url")
+            )
+            return stack.enter_context(houses.built(tmp_path, shops.get(source, source), ledger_url))
+
+        yield make
+
+
+@pytest.fixture
+def own_server(own_postgres: Server) -> Server:
+    """A private server that holds the shop."""
+    houses.fill_postgresql(own_postgres.url)
+    return own_postgres

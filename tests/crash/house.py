@@ -1,0 +1,236 @@
+"""A house to be shaken: a source, a ledger, a store, services as real processes, and what came out at the end."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import psutil
+import psycopg
+
+from outhaul import downloads, plan, reconcile, siblings, sources, stores
+from outhaul.export import Caller, Draft, Export, Selection, Status
+from outhaul.ledger import Ledger, Terms
+
+TERMS = Terms(
+    lease=timedelta(seconds=2),
+    delivery=timedelta(seconds=3),
+    attempts=1000,
+    pause=timedelta(seconds=0.05),
+    orphaned=timedelta(0),
+)
+CALLER = Caller("ann", "Ann", None, all_tenants=True)
+FORMATS = ("csv", "json", "ndjson")
+ORDERS, LINES = 3_000, 9_000
+PATIENCE = 60.0
+SHOP = (
+    "CREATE TABLE orders (id INTEGER PRIMARY KEY, note TEXT)",
+    "CREATE TABLE line_items (id INTEGER PRIMARY KEY, order_id INTEGER NOT NULL REFERENCES orders, sku TEXT)",
+    "CREATE INDEX line_items_order_id ON line_items (order_id)",
+)
+
+
+def until(true: Callable[[], Any], what: str, patience: float = PATIENCE) -> Any:
+    deadline = time.monotonic() + patience
+    while not (value := true()):
+        assert time.monotonic() < deadline, f"not in {patience} s: {what}"
+        time.sleep(0.01)
+    return value
+
+
+def rows() -> tuple[list[tuple[Any, ...]], list[tuple[Any, ...]]]:
+    orders = [(n, f"note {n} " + "x" * 80) for n in range(1, ORDERS + 1)]
+    return orders, [(n, (n + 2) // 3, f"sku {n}") for n in range(1, LINES + 1)]
+
+
+def fill_sqlite(folder: Path) -> str:
+    with contextlib.closing(sqlite3.connect(folder / "shop.db")) as connection:
+        connection.execute("PRAGMA journal_mode = WAL")
+        for statement in SHOP:
+            connection.execute(statement)
+        orders, lines = rows()
+        connection.executemany("INSERT INTO orders VALUES (?, ?)", orders)
+        connection.executemany("INSERT INTO line_items VALUES (?, ?, ?)", lines)
+        connection.commit()
+    return f"sqlite:///{folder / 'shop.db'}"
+
+
+def fill_postgresql(url: str) -> str:
+    with psycopg.connect(url, autocommit=True) as connection:
+        for statement in SHOP:
+            connection.execute(statement)
+        for table, values in zip(("orders", "line_items"), rows(), strict=True):
+            with connection.cursor().copy(f"COPY {table} FROM STDIN") as copy:
+                for row in values:
+                    copy.write_row(row)
+        connection.execute("VACUUM ANALYZE")
+    return url
+
+
+@dataclass
+class House:
+    """`service` runs until it is killed; `environment` is added to that of the next one started."""
+
+    folder: Path
+    source: str
+    ledger_url: str
+    environment: dict[str, str] = field(default_factory=dict)
+    part_bytes: int = 60_000
+    services: list[subprocess.Popen[str]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.ledger = Ledger(self.ledger_url, TERMS)
+        self.ledger.migrate()
+        self.store = siblings.load(stores, "file").open_store(self.store_url)
+
+    @property
+    def store_url(self) -> str:
+        return f"file://{self.folder / 'objects'}"
+
+    @property
+    def kind(self) -> str:
+        return self.source.partition(":")[0]
+
+    def failpoint(self, wanted: str) -> None:
+        """One process will reach it, once."""
+        self.environment["OUTHAUL_FAILPOINT"] = f"{wanted}@{self.folder / 'reached'}"
+
+    def reached(self) -> bool:
+        return (self.folder / "reached").exists()
+
+    def start(self) -> subprocess.Popen[str]:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "tests.crash.service"],
+            cwd=Path(__file__).parents[2],
+            env=os.environ | self.environment,
+            stdin=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
+        config = {"ledger": self.ledger_url, "source": self.source, "store": self.store_url}
+        assert process.stdin
+        process.stdin.write(json.dumps(config | {"terms": TERMS.to_data()}) + "\n")
+        process.stdin.flush()
+        self.services.append(process)
+        return process
+
+    def kill(self, process: subprocess.Popen[str]) -> None:
+        """The service alone; its children see the end of their input."""
+        process.kill()
+        process.wait()
+        assert process.stdin
+        process.stdin.close()
+        self.services.remove(process)
+
+    def kill_all(self) -> None:
+        """The services and all their children, at the same moment."""
+        for process in list(self.services):
+            family = psutil.Process(process.pid).children(recursive=True)
+            for one in family:
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    one.kill()
+            self.kill(process)
+            psutil.wait_procs(family, 10)
+
+    def children(self, module: str) -> list[psutil.Process]:
+        """Processes of all services that run `python -m module`."""
+        found = []
+        for process in self.services:
+            for one in psutil.Process(process.pid).children():
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    found += [one] if module in one.cmdline() else []
+        return found
+
+    def create(self, includes: Sequence[str] = ("line_items",), formats: Sequence[str] = FORMATS) -> str:
+        catalog = siblings.load(sources, self.kind).reflect(self.source)
+        draft = Draft(
+            (Selection("orders", includes=tuple(includes)),),
+            formats=tuple(formats),
+            part_bytes=self.part_bytes,
+        )
+        made = plan.build(catalog, draft, CALLER, formats=FORMATS)
+        return self.ledger.create(caller=CALLER, draft=draft, plan=made, matched=None).id
+
+    def running(self, export_id: str) -> bool:
+        """Some of it is done and some is not."""
+        found = self.ledger.get(export_id)
+        return 0 < found.parts_done < found.parts
+
+    def finished(self, export_id: str, patience: float = PATIENCE) -> Export:
+        ends = {Status.COMPLETED, Status.FAILED}
+        until(lambda: self.ledger.get(export_id).status in ends, f"{export_id} ends", patience)
+        return self.ledger.get(export_id)
+
+    def files(self, export_id: str) -> dict[str, str]:
+        """SHA-256 of every file, as it would be downloaded."""
+        found = {}
+        for artifact in self.ledger.artifacts(export_id):
+            digest = hashlib.sha256()
+            for piece in downloads.read(artifact, self.store):
+                digest.update(piece)
+            found[artifact.name] = digest.hexdigest()
+        return found
+
+    def complete(self, export_id: str, expected: dict[str, str], patience: float = PATIENCE) -> Export:
+        """The export has completed; its files, its events, its manifest and its objects are as they should be."""
+        found = self.finished(export_id, patience)
+        assert found.status is Status.COMPLETED, found.errors
+        assert self.files(export_id) == expected
+        assert (found.matched, found.processed) == (ORDERS, ORDERS)
+        events = [event.name for event in self.ledger.events(export_id)]
+        assert events.count("completed") == 1
+        self.left_over(export_id)
+        return found
+
+    def left_over(self, export_id: str) -> None:
+        """After a sweep nothing lies in the store but what the ledger names."""
+
+        def clean() -> bool:
+            reconcile.sweep(self.ledger, self.store)
+            found: set[str] = {key for key, _, _ in self.store.keys(f"{export_id}/")}
+            return found == set(self.ledger.named(export_id) or ())
+
+        until(clean, "orphans are swept")
+        keys = [key for key, _, _ in self.store.keys(f"{export_id}/")]
+        assert sum("manifest" in key for key in keys) == 1
+
+    def close(self) -> None:
+        for process in self.services:
+            assert process.stdin
+            process.stdin.close()
+        for process in self.services:
+            try:
+                process.wait(25)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+        self.ledger.close()
+
+
+def freeze(process: psutil.Process) -> None:
+    process.send_signal(signal.SIGSTOP)
+    until(lambda: process.status() == psutil.STATUS_STOPPED, "it stops")
+
+
+@contextlib.contextmanager
+def built(folder: Path, source: str, ledger_url: str) -> Iterator[House]:
+    house = House(folder, source, ledger_url)
+    try:
+        yield house
+    finally:
+        for one in house.children("outhaul.worker") + house.children("outhaul.snapshots"):
+            with contextlib.suppress(psutil.NoSuchProcess):
+                one.send_signal(signal.SIGCONT)
+        house.close()
