@@ -13,8 +13,7 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from typing import Any, NoReturn, Self
 
-from starlette.applications import Starlette
-from starlette.routing import BaseRoute, Mount
+from starlette.routing import BaseRoute, Mount, Router
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from outhaul import dialects, engines, hiding, siblings, sources, stores, trims
@@ -175,7 +174,8 @@ def web(outhaul: Outhaul, own: str) -> ASGIApp:
         for dialect in found
     ]
     routes.append(dialects.links(outhaul.exports))
-    return Address(Starlette(routes=routes), own, settings.public_url, settings.proxies)
+    router = Router(routes, redirect_slashes=False)
+    return Address(router, own, settings.public_url, settings.proxies)
 
 
 def serve(settings: Settings, say: Callable[[str], None]) -> None:

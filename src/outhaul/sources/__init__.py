@@ -5,6 +5,8 @@ Each sibling has
     count(url, node, timeout) -> int | None       rows of a selection, bounded in time (seconds; None when it ran out);
                                                   for the first display only, runs in the serving process
     connect(url, label) -> Session                one connection, read only; `label` names the export to the database
+    examine(url, workers) -> Iterator[Sign]       whether everything is well there, for `outhaul doctor`
+    grants(url) -> Iterator[str]                  statements for its owner that make a role with the least rights
     SHARED: bool                                  whether sessions of other processes can join an instant that a keeper holds
     check(before, now)                            compares two Fingerprints; SchemaChanged, `facts["rewritten"]`: a new instant cures it
 A Session (used by one worker process, one at a time) has
@@ -26,3 +28,17 @@ sqlite also has
     prepare(url, folder, *, copy_bytes, hold=False) -> Prepared     how a file is read: "live" | "copy" (delete it afterwards) | "hold", and its URL
 Errors: SourceAway, SourceTimeout, SourceBusy, SourceForbids, SchemaChanged, SnapshotLost, UnreadableValue.
 """
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Sign:
+    """One thing that an examination looked at: what, how it is, whether that is well, and what to do if not."""
+
+    what: str
+    found: str
+    well: bool = True
+    cure: str = ""

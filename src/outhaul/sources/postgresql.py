@@ -19,13 +19,14 @@ from outhaul.sources import _postgresql_split, _postgresql_tables
 from outhaul.sources._blocks import block, parsed, rows_in, unreadable
 from outhaul.sources._copy import Copy, Wire
 from outhaul.sources._fingerprints import Fingerprints, check
+from outhaul.sources._postgresql_doctor import examine, grants
 from outhaul.sources._postgresql_rights import missing_rights
 from outhaul.sources._postgresql_text import TONGUE, literal, statement
 from outhaul.sources._reflect_postgresql import reflect
 from outhaul.sources._select import Edge, Query, Style, bounds, edges, has_many, say, touched, tree
 from outhaul.sources._spool import Spool
 
-__all__ = ["Session", "check", "connect", "count", "reflect"]
+__all__ = ["Session", "check", "connect", "count", "examine", "grants", "reflect"]
 
 SHARED = True
 FIRST_PARENTS, FEWEST_PARENTS, MOST_PARENTS = 500, 16, 20_000

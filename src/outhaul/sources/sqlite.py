@@ -20,11 +20,12 @@ from outhaul.sources._fingerprints import Fingerprints, check
 from outhaul.sources._reflect_sqlite import reflect
 from outhaul.sources._select import Query, Style, bounds, edges, has_many, tree
 from outhaul.sources._sqlite_copy import Prepared, prepare
+from outhaul.sources._sqlite_doctor import examine, grants
 from outhaul.sources._sqlite_library import Library, file_of, read_only
 from outhaul.sources._sqlite_shape import Shape, within_rows
 from outhaul.sources._sqlite_text import TONGUE, statement, textual
 
-__all__ = ["Prepared", "Session", "check", "connect", "count", "prepare", "reflect"]
+__all__ = ["Prepared", "Session", "check", "connect", "count", "examine", "grants", "prepare", "reflect"]
 
 SHARED = False
 STEPS = 10_000  # of SQLite's machine between two looks at the clock
