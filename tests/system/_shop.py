@@ -159,6 +159,7 @@ def copy_in(connection: psycopg.Connection[Any], table: str, rows: Sequence[tupl
             copy.write_row(row)
 
 
-def catalog_file(source: str, rules: Mapping[str, str]) -> str:
+def catalog_file(rules: Mapping[str, str]) -> str:
     """A catalog file that offers the shop's tables, each with its tenant rule, and countries without one."""
-    raise NotImplementedError(source, rules)
+    offered = [f'[resources.{name}]\ntenant = "{rule}"\n' for name, rule in rules.items()]
+    return "\n".join(["[resources.countries]\n", *offered])

@@ -150,11 +150,13 @@ NESTED = {
         FROM orders o ORDER BY id""",
     ),
     "line_items": (
-        ["order.customer.orders"],
+        ["order.customer.region", "options"],
         """SELECT l.*, (SELECT row_to_json(o) FROM (SELECT o.*, (SELECT row_to_json(c) FROM (SELECT c.*,
-            (SELECT coalesce(json_agg(s ORDER BY s.id), '[]') FROM orders s WHERE s.customer_id = c.id) AS orders
+            (SELECT row_to_json(r) FROM regions r WHERE r.id = c.region_id) AS region
             FROM customers c WHERE c.id = o.customer_id) c) AS customer
-        FROM orders o WHERE o.id = l.order_id) o) AS "order" FROM line_items l ORDER BY id""",
+        FROM orders o WHERE o.id = l.order_id) o) AS "order",
+        (SELECT coalesce(json_agg(x ORDER BY x.id), '[]') FROM options x WHERE x.line_item_id = l.id) AS options
+        FROM line_items l ORDER BY id""",
     ),
 }
 
