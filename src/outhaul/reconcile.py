@@ -11,12 +11,10 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from itertools import groupby, product
 from typing import Any, Protocol, Self
 
-from sqlalchemy.exc import DBAPIError
-
 from outhaul import downloads, manifest
 from outhaul.errors import OuthaulError, Unproven
 from outhaul.export import Fragment
-from outhaul.ledger import Done, Facts, Ledger
+from outhaul.ledger import AWAY, Done, Facts, Ledger
 
 TICK = 0.5  # seconds between two looks when nobody nudges
 SWEEP = 600.0  # seconds between two searches of the whole store for orphans
@@ -94,7 +92,7 @@ def _close(ledger: Ledger, store: Store, export_id: str) -> None:
         made = downloads.artifacts(facts)
         key = f"{export_id}/manifest-{secrets.token_hex(4)}.json"
         store.put(key, [manifest.to_bytes(manifest.build(facts, made))])
-    except DBAPIError:
+    except AWAY:
         raise
     except OuthaulError as error:
         ledger.disprove(export_id, facts.export.generation, error.as_data())

@@ -17,11 +17,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import psycopg
-from sqlalchemy.exc import DBAPIError
 
 from outhaul.errors import NotFound, SnapshotLost, SourceAway, SourceError, SourceForbids
 from outhaul.export import Status
-from outhaul.ledger import Ledger, Snapshot, Terms, label
+from outhaul.ledger import AWAY, Ledger, Snapshot, Terms, label
 
 POLL = 0.1  # seconds between two looks into the ledger: how long an export waits for its instant
 CONNECT = 15  # seconds until a source that does not answer counts as away
@@ -77,7 +76,7 @@ class Keeper:
     def close(self) -> None:
         """Leave in order: the instants are lost, which is no fault of their exports."""
         for held in self._held.values():
-            with contextlib.suppress(DBAPIError):
+            with contextlib.suppress(*AWAY):
                 self._ledger.lost(held.snapshot.export, held.snapshot.generation)
         self._drop(self._held)
 
@@ -172,8 +171,8 @@ def main() -> None:
         while not ended.wait(POLL):
             try:
                 keeper.turn()
-            except DBAPIError as error:
-                log.warning("the ledger is away: %s", type(error.orig).__name__)
+            except AWAY as error:
+                log.warning("the ledger is away: %s", type(error).__name__)
         keeper.close()
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from outhaul.ledger.admission import Delivery
 from outhaul.ledger.closing import Done, Facts
+from outhaul.ledger.database import AWAY
 from outhaul.ledger.events import Event
 from outhaul.ledger.listing import RESOURCE, SORTABLE
 from outhaul.ledger.parts import Lease, Verdict
@@ -13,6 +14,7 @@ from outhaul.ledger.terms import Terms
 from outhaul.ledger.tokens import NewToken, Token, Tokens
 
 __all__ = [
+    "AWAY",
     "RESOURCE",
     "SORTABLE",
     "Delivery",

@@ -11,6 +11,8 @@ from typing import Any, Self
 
 import sqlalchemy as sa
 from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from outhaul.errors import Misconfigured
 from outhaul.ledger.terms import Terms
@@ -20,6 +22,7 @@ LOCKS = {
     "migrate": 0x6F7574_01,
     "admit": 0x6F7574_02,
 }  # advisory locks of PostgreSQL, ours by the letters "out"
+AWAY = (DBAPIError, PoolTimeout)  # what a ledger raises that cannot be reached, or not in time
 PATIENCE = 15.0  # seconds to wait for another writer or a server that does not answer
 
 

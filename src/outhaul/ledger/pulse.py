@@ -9,8 +9,7 @@ from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from typing import Protocol
 
-from sqlalchemy.exc import DBAPIError
-
+from outhaul.ledger.database import AWAY
 from outhaul.ledger.parts import Lease, Parts, Verdict
 from outhaul.ledger.tokens import Tokens
 
@@ -103,8 +102,12 @@ class Pulse:
         while not self._quit.wait(self._tick):
             try:
                 self._beat()
-            except DBAPIError as error:
-                log.warning("the ledger is away: %s", type(error.orig).__name__)
+            except AWAY as error:
+                log.warning("the ledger is away: %s", type(error).__name__)
+            except Exception:
+                # Without a pulse nobody would stop the work, nor keep its lease.
+                log.exception("the pulse failed: the work stops")
+                self._stop()
             if self.ending:
                 self._stop()
 

@@ -15,10 +15,8 @@ from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import Any
 
-from sqlalchemy.exc import DBAPIError
-
 from outhaul import siblings, stores
-from outhaul.ledger import Ledger, Terms
+from outhaul.ledger import AWAY, Ledger, Terms
 from outhaul.ledger.pulse import TICK
 from outhaul.worker.runs import Place, Worker
 
@@ -87,8 +85,8 @@ def _serve(worker: Worker, deliveries: Deliveries) -> None:
         if delivery is not None:
             try:
                 worker.run(delivery["export"], delivery["part"], delivery["attempt"])
-            except DBAPIError as error:
-                log.warning("a part was given up: the ledger is away: %s", type(error.orig).__name__)
+            except AWAY as error:
+                log.warning("a part was given up: the ledger is away: %s", type(error).__name__)
         worker.look_after_instants()
 
 

@@ -12,11 +12,9 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, TypeVar
 
-from sqlalchemy.exc import DBAPIError
-
 from outhaul import pipeline, siblings, sources
 from outhaul.errors import SourceError
-from outhaul.ledger import Lease, Ledger, label
+from outhaul.ledger import AWAY, Lease, Ledger, label
 from outhaul.ledger.pulse import TICK, Pulse, Stopped
 from outhaul.plan import Plan
 from outhaul.worker.failpoint import reach
@@ -86,7 +84,7 @@ class Worker:
         owed = Owed([lease])
         try:
             (self._read if part else self._plan)(lease, owed)
-        except DBAPIError:
+        except AWAY:
             raise
         except Exception as error:  # noqa: BLE001  # whatever it is, the ledger is to know
             self._give_back(owed, error)
@@ -227,7 +225,7 @@ class Worker:
     def look_after_instants(self) -> None:
         """Between two deliveries: end the instants that nobody asks for any more."""
         if self._held:
-            with suppress(DBAPIError):
+            with suppress(*AWAY):
                 kept = self._ledger.holds(self._name)
                 for export_id in [one for one in self._held if one not in kept]:
                     self._drop(export_id)
@@ -235,7 +233,7 @@ class Worker:
     def close(self) -> None:
         """Leave in order: the instants that we held are lost, which is no fault of their exports."""
         for export_id, reader in tuple(self._held.items()):
-            with suppress(DBAPIError):
+            with suppress(*AWAY):
                 self._ledger.lost(export_id, reader.generation)
             self._drop(export_id)
 
@@ -245,10 +243,10 @@ class Worker:
         while True:
             try:
                 return tell()
-            except DBAPIError as error:
+            except AWAY as error:
                 if self.pulse.ending or time.monotonic() > deadline:
                     raise
-                log.warning("the ledger is away: %s", type(error.orig).__name__)
+                log.warning("the ledger is away: %s", type(error).__name__)
                 time.sleep(TICK)
 
 
