@@ -15,6 +15,12 @@ from outhaul.sources._select import Element, Style, Tongue, say
 _DIALECT = sqlite.dialect(paramstyle="qmark")
 _AS_TEXT = sa.Text()
 
+EXPECTED = {
+    **dict.fromkeys((Type.INTEGER, Type.BOOLEAN), "integer"),
+    **dict.fromkeys((Type.DECIMAL, Type.FLOAT), "real"),
+    Type.BINARY: "blob",
+}
+
 
 def text(element: Element, column: Column, style: Style) -> tuple[Element, Kind]:
     """As plain text; for JSON as JSON of the class that each value has, where the declaration is no promise."""
@@ -33,16 +39,15 @@ def text(element: Element, column: Column, style: Style) -> tuple[Element, Kind]
 def _by_class(
     element: Element, column: Column, blob: Element, words: Element, *, json: bool = False
 ) -> Element:
-    return sa.case(
-        (_is(element, "text"), words),
-        (_is(element, "integer"), _integer(element, column, json=json)),
-        (_is(element, "real"), _real(element, column, json=json)),
-        (_is(element, "blob"), blob),
-    )
-
-
-def _is(element: Element, name: str) -> sa.ColumnElement[bool]:
-    return sa.func.typeof(element) == say(f"'{name}'")
+    """The class that the declaration lets expect is asked for first."""
+    said = {
+        "text": words,
+        "integer": _integer(element, column, json=json),
+        "real": _real(element, column, json=json),
+        "blob": blob,
+    }
+    order = sorted(said, key=lambda name: name != EXPECTED.get(column.type, "text"))
+    return sa.case(*((say(f"'{name}'"), said[name]) for name in order), value=sa.func.typeof(element))
 
 
 def _hex(element: Element) -> Element:
@@ -67,9 +72,9 @@ def _real(element: Element, column: Column, *, json: bool) -> Element:
     if column.scale is not None:
         forms.insert(0, sa.func.printf(say(f"'%.{column.scale}f'"), element))
     return sa.case(
+        *((sa.cast(form, sa.REAL()) == element, form) for form in forms[:-1]),
         (element == say("9e999"), say(f"'{mark}Infinity{mark}'")),
         (element == say("-9e999"), say(f"'{mark}-Infinity{mark}'")),
-        *((sa.cast(form, sa.REAL()) == element, form) for form in forms[:-1]),
         else_=forms[-1],
     )
 
@@ -89,11 +94,12 @@ def statement(select: sa.Select[Any]) -> tuple[str, tuple[str, ...]]:
     return str(compiled), tuple(params[name] for name in compiled.positiontup or ())
 
 
-def textual(select: sa.Select[Any], width: int) -> tuple[str, tuple[str, ...]]:
+def textual(select: sa.Select[Any], width: int, *, ordered: bool) -> tuple[str, tuple[str, ...]]:
     """The same rows after one row of empty texts, so that a reader that guesses types from the first rows sees text.
 
-    LIMIT -1 makes SQLite keep the order of the inner SELECT.
+    The order of an inner SELECT is kept where it has a LIMIT, even one that limits nothing.
     """
-    words, params = statement(select.limit(say("-1")))
+    words, params = statement(select)
     empty = ", ".join(["''"] * width)
-    return f"SELECT {empty} UNION ALL SELECT * FROM ({words})", params  # noqa: S608  # compiled, values are bound
+    rows = f"SELECT * FROM ({words} LIMIT -1)" if ordered else words  # noqa: S608  # compiled, values are bound
+    return f"SELECT {empty} UNION ALL {rows}", params

@@ -117,7 +117,9 @@ class Session:
 
     def _blocks(self, query: Query, part: Range, *, ordered: bool) -> Iterator[Block]:
         width = len(query.outputs)
-        words, params = textual(query.rows(*self._within(query, part), ordered=ordered), width)
+        words, params = textual(
+            query.rows(*self._within(query, part), ordered=ordered), width, ordered=ordered
+        )
         rows = self._shape.batch_rows(query.holds)
         head = 1  # the row of empty texts
         for table in self._library.batches(words, params, rows):
@@ -135,7 +137,7 @@ class Session:
         keys = query.chain[-len(query.node.key) :] if query.node.key else ()
         texts = [query.outputs[number], *(sa.cast(key, sa.Text()) for key in keys)]
         select = sa.select(*texts).select_from(query.source).where(*query.where, *self._within(query, part))
-        words, params = textual(select, len(texts))
+        words, params = textual(select, len(texts), ordered=False)
         row = "a row without key"
         for table in self._library.batches(words, params, 64):
             at = unreadable(whole(table.column(0)).view(pa.binary()))
