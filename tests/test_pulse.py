@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 from sqlalchemy.exc import TimeoutError as PoolTimeout
@@ -40,7 +41,7 @@ class Ledger:
 @contextmanager
 def beating(ledger: Ledger) -> Iterator[tuple[Pulse, list[str]]]:
     cancelled: list[str] = []
-    pulse = Pulse(ledger, "worker")
+    pulse = Pulse(cast("Any", ledger), "worker")
     pulse.start()
     try:
         with pulse.watching([LEASE], SimpleNamespace(cancel=lambda: cancelled.append("statement"))):
