@@ -7,8 +7,8 @@ import signal
 
 
 class _Failpoint:
-    """OUTHAUL_FAILPOINT=[~]name[:n][@file]: this process gets SIGKILL, or with `~` SIGSTOP, when it reaches the point of
-    that name for the n-th time; with a file, only the first process that can make it does."""
+    """OUTHAUL_FAILPOINT=[~]name[:n][@file]: this process gets SIGKILL, or with `~` SIGSTOP, when it reaches the point
+    of that name for the n-th time; with a file, only the first process that can make it does."""
 
     def __init__(self, wanted: str) -> None:
         wanted, _, self._file = wanted.partition("@")
