@@ -39,6 +39,30 @@ def test_parents_with_heavy_children_shrink_the_runs(
     assert all(size * 20_000 < 1.5 * postgresql.CHUNK_BYTES for size in sizes[1:])
 
 
+def test_parents_that_turn_out_wide_are_cut_off(postgres_url: str, database: Any, monkeypatch: Any) -> None:
+    monkeypatch.setattr(postgresql, "PARENT_BYTES", 3_000_000)
+    monkeypatch.setattr(postgresql, "CHUNK_BYTES", 1_000_000)
+    database.execute(
+        "CREATE TABLE a (id int PRIMARY KEY, t text); CREATE TABLE b (id int, a_id int REFERENCES a)"
+    )
+    database.execute(
+        "INSERT INTO a SELECT i, CASE WHEN i > 1000 THEN repeat('x', 50000) END FROM generate_series(1, 1500) i"
+    )
+    database.execute("INSERT INTO b SELECT i, i FROM generate_series(1, 1500) i")
+    tree = selection(postgresql.reflect(postgres_url), "a", "bs")
+    with reading(postgres_url) as session:
+        streams = []
+        ids: list[str] = []
+        for stream in session.read(tree, EVERYTHING, "json"):
+            read = rows([stream])
+            assert all([one["a_id"] for one in row["bs"]] == [row["id"]] for row in read)
+            assert sum(len(row["t"] or "") for row in read) < 6_000_000
+            ids += [row["id"][1] for row in read]
+            streams.append(len(read))
+    assert ids == [str(number) for number in range(1, 1501)]
+    assert 10 < len(streams) < 100
+
+
 def test_what_does_not_fit_into_memory_waits_in_an_unnamed_file(
     postgres_url: str, database: Any, monkeypatch: Any
 ) -> None:

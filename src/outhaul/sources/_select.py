@@ -217,7 +217,9 @@ class _Reading:
         )
 
     def _mirror(self, spine: tuple[Node, ...], tables: list[sa.FromClause]) -> tuple[Element, ...]:
-        if self._tongue.name == "sqlite":  # a foreign key there may have another affinity, and so another order
+        if (
+            self._tongue.name == "sqlite"
+        ):  # a foreign key there may have another affinity, and so another order
             return ()
         same = dict(spine[1].on) if len(spine) > 1 else {}
         alike = all(column.column in same and column.type in SAME_ORDER for column in self._root.key)

@@ -90,11 +90,17 @@ class Library:
 
     def call(self, work: Callable[[], Result]) -> Result:
         """Run on the library's thread; wait for it, or until `cancel`."""
+        return self._wait(self._begun(work))
+
+    def _begun(self, work: Callable[[], Result]) -> Future[Result]:
         answer: Future[Result] = Future()
+        self._calls.put((answer, work))
+        return answer
+
+    def _wait(self, answer: Future[Result]) -> Result:
         self._waited = answer
         if self._cancelled:
             raise _ended()
-        self._calls.put((answer, work))
         try:
             return answer.result()
         except (adbc.Error, pa.ArrowException, OSError) as error:
@@ -134,10 +140,12 @@ class Library:
             return list(cursor.fetchall())
 
     def batches(self, statement: str, params: tuple[str, ...], batch_rows: int) -> Iterator[pa.Table]:
-        """The rows in tables of about BLOCK_BYTES; several may be read by turns."""
+        """The rows in tables of about BLOCK_BYTES, the next one in the making; several may be read by turns."""
         cursor, reader = self.call(lambda: self._open(statement, params, batch_rows))
         try:
-            while (table := self.call(lambda: self._gathered(reader))) is not None:
+            ahead = self._begun(lambda: self._gathered(reader))
+            while (table := self._wait(ahead)) is not None:
+                ahead = self._begun(lambda: self._gathered(reader))
                 yield table
         finally:
             self._calls.put((Future(), lambda: self._shut(cursor)))

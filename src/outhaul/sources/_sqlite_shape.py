@@ -18,7 +18,9 @@ from outhaul.sources._fingerprints import Fingerprints
 from outhaul.sources._select import Place, chained, has_many, touched
 from outhaul.sources._sqlite_library import Library
 
-BATCH_BYTES = 32 << 20  # of one cursor; the library holds a whole batch of rows
+BATCH_BYTES = (
+    16 << 20
+)  # of one cursor; the library holds a whole batch of rows, and one more is in the making
 MOST_ROWS = 4096
 SMALL_FILE = 16 << 20  # bytes; no batch of rows can hold more than the file
 GROWN = 6  # JSON writes a control character in six

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from datetime import datetime
@@ -29,8 +30,9 @@ from outhaul.sources._spool import Spool
 __all__ = ["Session", "check", "connect", "count", "examine", "grants", "reflect"]
 
 SHARED = True
-FIRST_PARENTS, FEWEST_PARENTS, MOST_PARENTS = 500, 16, 20_000
+FIRST_PARENTS, FEWEST_PARENTS, MOST_PARENTS = 200, 16, 20_000
 CHUNK_BYTES = 16 << 20  # parents with all their children, as CSV
+PARENT_BYTES = 4 * CHUNK_BYTES  # parents that turn out wide are cut off here, wherever the run was to end
 GROWTH = 8
 SHARED = True  # a keeper can hold an instant that sessions of any process join
 NAME_BYTES = 63  # PostgreSQL: NAMEDATALEN - 1
@@ -209,7 +211,7 @@ class Session:
         while True:
             with ExitStack() as spools:
                 copy, spool = self._ordered(query, here, parents), spools.enter_context(Spool())
-                last = self._spooled(query, copy, spool)
+                last = self._spooled(query, copy, spool, most=PARENT_BYTES)
                 if last is None:
                     return
                 copies, aside = {query.name: copy}, {query.name: spool}
@@ -221,7 +223,7 @@ class Session:
                 yield self._stream(query, copies, aside)
                 for _ in copies[heaviest].blocks():
                     pass
-            if (copy.rows or 0) < parents:
+            if copy.rows is not None and copy.rows < parents:
                 return
             here = (*limits, (">", last))
             taken = {name: one.bytes for name, one in copies.items() if name != query.name}
@@ -232,11 +234,19 @@ class Session:
         select = query.rows(*bounds(query, TONGUE, within), ordered=True)
         return self._wire.copy(statement(select.limit(most and say(str(most)))))
 
-    def _spooled(self, query: Query, copy: Copy, spool: Spool) -> tuple[str, ...] | None:
-        """Puts the whole answer aside; returns the key of the last row."""
+    def _spooled(
+        self, query: Query, copy: Copy, spool: Spool, most: float = math.inf
+    ) -> tuple[str, ...] | None:
+        """Puts the answer aside, and gives up the rest beyond `most` bytes; returns the key of the last row."""
         text = b""
+        if most < math.inf:
+            self._wire.execute("SAVEPOINT run")
         for text in copy.blocks():  # the last one is looked at afterwards
             spool.write(text)
+            if copy.bytes > most:
+                copy.stop()
+                self._wire.execute("ROLLBACK TO SAVEPOINT run")
+                break
         if not text:
             return None
         columns = parsed(text, len(query.outputs))
