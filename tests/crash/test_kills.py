@@ -96,7 +96,7 @@ def test_a_keeper_that_is_lost_costs_a_generation(
     for one in house.children("outhaul.worker"):
         one.send_signal(signal.SIGCONT)
     house.complete(export_id, expected)
-    with psycopg.connect(shops["postgresql"]) as connection:
+    with psycopg.connect(shops["postgresql"], autocommit=True) as connection:
         asked = "SELECT count(*) FROM pg_stat_activity WHERE application_name LIKE %s"
         until(lambda: connection.execute(asked, (f"%{export_id}%",)).fetchone() == (0,), "no session is left")
 
