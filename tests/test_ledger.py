@@ -18,7 +18,7 @@ from alembic.script import ScriptDirectory
 
 import outhaul.ledger
 from outhaul.errors import Misconfigured, NotFound, WrongState
-from outhaul.export import MOVES, Artifact, Status
+from outhaul.export import MOVES, Artifact, Sight, Status
 from outhaul.ledger import Ledger, NewToken, Terms, Verdict
 from outhaul.ledger.database import HEAD
 from outhaul.ledger.tables import metadata
@@ -99,9 +99,21 @@ def test_another_tenants_export_is_not_there(ledger: Ledger) -> None:
     calls: list[Any] = [ledger.get, ledger.amend, ledger.interrupt, ledger.start, ledger.remove]
     for call in calls:
         with pytest.raises(NotFound):
-            call(made.id, "other")
-    assert ledger.get(made.id, "acme").status is Status.QUEUED
-    assert ledger.list("other") == ((), 0)
+            call(made.id, Sight("other"))
+    assert ledger.get(made.id, Sight("acme")).status is Status.QUEUED
+    assert ledger.list(Sight("other")) == ((), 0)
+
+
+def test_an_export_is_there_only_for_whom_every_resource_of_it_is(ledger: Ledger) -> None:
+    orders = create(ledger)
+    both = create(ledger, resources=("orders", "skus"))
+    assert {one.id for one in ledger.list(Sight("acme", ("orders", "skus")))[0]} == {orders.id, both.id}
+    assert [one.id for one in ledger.list(Sight("acme", ("orders",)))[0]] == [orders.id]
+    assert ledger.list(Sight(None, ("skus",))) == ((), 0)
+    calls: list[Any] = [ledger.get, ledger.amend, ledger.interrupt, ledger.start, ledger.remove]
+    for call in calls:
+        with pytest.raises(NotFound):
+            call(both.id, Sight("acme", ("skus",)))
 
 
 def test_only_the_first_of_two_claims_gets_the_lease(ledger: Ledger) -> None:

@@ -46,6 +46,17 @@ class Caller:
 
 
 @dataclass(frozen=True, slots=True)
+class Sight:
+    """Which exports somebody sees: those of one tenant (None: of all), which read only these resources (empty: any)."""
+
+    tenant: str | None = None
+    resources: tuple[str, ...] = ()
+
+
+ALL = Sight()
+
+
+@dataclass(frozen=True, slots=True)
 class Selection:
     """The part of a draft about one resource.
 
@@ -123,8 +134,9 @@ class Export:
 class Artifact:
     """What the asker downloads: one file, made of framing bytes and fragments. Sizes in bytes.
 
-    `raw_length` and `crc32` are of the text before compression. `layout` tells its stretches in order: `{"data": base64}`
-    for framing bytes, `{"key", "length", "sha256", "part", "seq"}` for a fragment; see `downloads.py`.
+    `raw_length` and `crc32` are of the text before compression. `layout` tells its stretches in order:
+    `{"data": base64}` for framing bytes, `{"key", "length", "sha256", "part", "seq"}` for a fragment; see
+    `downloads.py`.
     """
 
     export: str

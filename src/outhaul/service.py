@@ -14,7 +14,7 @@ from outhaul import downloads, formats, plan, siblings, sources
 from outhaul.catalog import Catalog
 from outhaul.downloads import MANIFEST, Link
 from outhaul.errors import Gone, NoRoom, NotAllowed, NotFound, SchemaChanged
-from outhaul.export import Caller, Draft, Export, Selection, Status
+from outhaul.export import Caller, Draft, Export, Selection, Sight, Status
 from outhaul.ledger import Ledger
 from outhaul.plan import Plan
 
@@ -73,7 +73,8 @@ class File:
 
 
 class Exports:
-    """The exports of one source. Whoever asks sees those of the own tenant only: others are NotFound.
+    """The exports of one source. Whoever asks sees those of the own tenant and of the token's
+    resources: others are NotFound.
 
     Safe to use from several threads. Raises errors of `outhaul.errors` only.
     """
@@ -108,36 +109,36 @@ class Exports:
         return export
 
     def get(self, caller: Caller, export_id: str) -> Export:
-        return self._ledger.get(_known(export_id), _tenant(caller))
+        return self._ledger.get(_known(export_id), _sight(caller))
 
     def list(self, caller: Caller, *, limit: int, offset: int = 0) -> tuple[tuple[Export, ...], int]:
         """A page, newest first, and how many there are in all."""
-        return self._ledger.list(_tenant(caller), limit=limit, offset=offset)
+        return self._ledger.list(_sight(caller), limit=limit, offset=offset)
 
     def amend(self, caller: Caller, export_id: str, changes: Mapping[str, Any]) -> Export:
         """Change `reference`, `reference_origin` or `metadata`."""
         _may_change(caller)
         if not changes:
             return self.get(caller, export_id)
-        return self._ledger.amend(_known(export_id), _tenant(caller), caller.id, **changes)
+        return self._ledger.amend(_known(export_id), _sight(caller), caller.id, **changes)
 
     def interrupt(self, caller: Caller, export_id: str) -> Export:
         """Stop it until it is started again; WrongState when it has ended."""
         _may_change(caller)
-        return self._ledger.interrupt(_known(export_id), _tenant(caller), caller.id)
+        return self._ledger.interrupt(_known(export_id), _sight(caller), caller.id)
 
     def start(self, caller: Caller, export_id: str) -> Export:
         """Go on after an interruption or a failure; what it asks for is checked again before it runs."""
         _may_change(caller)
         self._room()
-        export = self._ledger.start(_known(export_id), _tenant(caller), caller.id)
+        export = self._ledger.start(_known(export_id), _sight(caller), caller.id)
         self._nudge()
         return export
 
     def delete(self, caller: Caller, export_id: str) -> None:
         """Remove it in any state, with its files and links."""
         _may_change(caller)
-        self._ledger.remove(_known(export_id), _tenant(caller), caller.id)
+        self._ledger.remove(_known(export_id), _sight(caller), caller.id)
         self._nudge()
 
     def links(self, caller: Caller, export: Export) -> Links:
@@ -253,11 +254,11 @@ class Exports:
             )
 
 
-def _tenant(caller: Caller) -> str | None:
-    """The only tenant whose exports the caller sees; None for all of them, which the ledger takes literally."""
+def _sight(caller: Caller) -> Sight:
+    """The exports that a caller sees: of the own tenant, and of nothing that the token does not reach."""
     if caller.tenant is None and not caller.all_tenants:
         raise NotAllowed("This token belongs to no tenant.")
-    return caller.tenant
+    return Sight(caller.tenant, caller.resources)
 
 
 def _may_change(caller: Caller) -> None:

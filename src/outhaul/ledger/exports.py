@@ -12,7 +12,7 @@ import sqlalchemy as sa
 
 from outhaul import plan as plans
 from outhaul.errors import NotFound, WrongState
-from outhaul.export import Artifact, Caller, Draft, Export, Fragment, Part, Status
+from outhaul.export import ALL, Artifact, Caller, Draft, Export, Fragment, Part, Sight, Status
 from outhaul.ledger import states
 from outhaul.ledger.clock import now
 from outhaul.ledger.database import moved
@@ -20,7 +20,7 @@ from outhaul.ledger.events import OURSELVES, tell
 from outhaul.ledger.parts import part_of
 from outhaul.ledger.progress import shown, shown_export
 from outhaul.ledger.snapshots import Snapshots
-from outhaul.ledger.tables import artifacts, exports, fragments, parts, snapshots
+from outhaul.ledger.tables import artifacts, exports, fragments, parts, reads, snapshots
 from outhaul.plan import Plan
 
 ID_LENGTH = 10  # of 52 letters: as long as the ids of the APIs that we answer for
@@ -28,7 +28,7 @@ AMENDABLE = frozenset({"reference", "reference_origin", "metadata"})
 
 
 class Exports(Snapshots):
-    """What callers may do with their exports. `tenant` None means: of every tenant."""
+    """What callers may do with the exports that they see; what is out of sight is not there."""
 
     def create(self, *, caller: Caller, draft: Draft, plan: Plan, matched: int | None) -> Export:
         """A new export under a new id, its part 0 and its first event, in one transaction."""
@@ -50,11 +50,13 @@ class Exports(Snapshots):
             "created_at": now(),
             "updated_at": now(),
         }
+        read = sorted({node.resource for root in plan.selections for _, node in plans.places(root)})
         while True:
             export_id = "".join(secrets.choice(string.ascii_letters) for _ in range(ID_LENGTH))
             try:
                 with self._write() as write:
                     write.execute(exports.insert().values(id=export_id, **row))
+                    write.execute(reads.insert(), [{"export": export_id, "resource": one} for one in read])
                     write.execute(parts.insert().values(PLANNING | {"export": export_id}))
                     tell(write, export_id, "created", caller.id)
             except sa.exc.IntegrityError:
@@ -67,48 +69,46 @@ class Exports(Snapshots):
         with self._read() as read:
             return read.execute(sa.select(exports.c.id).where(exports.c.id == export_id)).first() is not None
 
-    def get(self, export_id: str, tenant: str | None = None) -> Export:
-        """NotFound when it is not there, was removed, or is another tenant's."""
+    def get(self, export_id: str, sight: Sight = ALL) -> Export:
+        """NotFound when it is not there, was removed, or is out of sight."""
         with self._read() as read:
-            row = read.execute(shown().where(_ours(export_id, tenant))).one_or_none()
+            row = read.execute(shown().where(_seen(export_id, sight))).one_or_none()
         if row is None:
             raise _missing(export_id)
         return shown_export(row)
 
-    def amend(
-        self, export_id: str, tenant: str | None = None, who: str = OURSELVES, **changes: Any
-    ) -> Export:
+    def amend(self, export_id: str, sight: Sight = ALL, who: str = OURSELVES, **changes: Any) -> Export:
         """Change `reference`, `reference_origin` or `metadata`, in any state."""
         assert changes.keys() <= AMENDABLE
         with self._write() as write:
-            amended = exports.update().where(_ours(export_id, tenant)).values(updated_at=now(), **changes)
+            amended = exports.update().where(_seen(export_id, sight)).values(updated_at=now(), **changes)
             if not moved(write, amended):
                 raise _missing(export_id)
             tell(write, export_id, "amended", who, **changes)
         return self.get(export_id)
 
-    def interrupt(self, export_id: str, tenant: str | None = None, who: str = OURSELVES) -> Export:
+    def interrupt(self, export_id: str, sight: Sight = ALL, who: str = OURSELVES) -> Export:
         """Stop until it is started again; running parts see it within a second. WrongState when it has ended."""
         with self._write() as write:
             interrupted = (
                 exports.update()
-                .where(_ours(export_id, tenant), exports.c.status.in_(states.before(Status.INTERRUPTED)))
+                .where(_seen(export_id, sight), exports.c.status.in_(states.before(Status.INTERRUPTED)))
                 .values(status=Status.INTERRUPTED, interrupted_at=now(), updated_at=now())
             )
             if not moved(write, interrupted):
-                raise _refusal(write, export_id, tenant, "interrupted", "It can be while it waits or runs.")
+                raise _refusal(write, export_id, sight, "interrupted", "It can be while it waits or runs.")
             states.recall(write, export_id)
             tell(write, export_id, "interrupted", who)
         return self.get(export_id)
 
-    def start(self, export_id: str, tenant: str | None = None, who: str = OURSELVES) -> Export:
+    def start(self, export_id: str, sight: Sight = ALL, who: str = OURSELVES) -> Export:
         """Go on after an interruption or a failure: finished parts stay, as long as their instant is still held;
         else everything begins anew. WrongState when it is neither interrupted nor failed."""
         with self._write() as write:
             states.lock(write, export_id)
             started = (
                 exports.update()
-                .where(_ours(export_id, tenant), exports.c.status.in_([Status.INTERRUPTED, Status.FAILED]))
+                .where(_seen(export_id, sight), exports.c.status.in_([Status.INTERRUPTED, Status.FAILED]))
                 .values(
                     status=Status.QUEUED,
                     checked=False,
@@ -122,7 +122,7 @@ class Exports(Snapshots):
             )
             if not moved(write, started):
                 raise _refusal(
-                    write, export_id, tenant, "started", "It can be when it is interrupted or has failed."
+                    write, export_id, sight, "started", "It can be when it is interrupted or has failed."
                 )
             write.execute(
                 parts.update()
@@ -134,10 +134,10 @@ class Exports(Snapshots):
                 states.remake(write, export_id, who=who)
         return self.get(export_id)
 
-    def remove(self, export_id: str, tenant: str | None = None, who: str = OURSELVES) -> None:
+    def remove(self, export_id: str, sight: Sight = ALL, who: str = OURSELVES) -> None:
         """Gone for everybody at once, in any state; its worker stops within a second and its objects are swept."""
         with self._write() as write:
-            removed = exports.update().where(_ours(export_id, tenant)).values(deleted_at=now())
+            removed = exports.update().where(_seen(export_id, sight)).values(deleted_at=now())
             if not moved(write, removed):
                 raise _missing(export_id)
             states.recall(write, export_id)
@@ -214,9 +214,19 @@ def fragment_of(row: Any) -> Fragment:
     )
 
 
-def _ours(export_id: str, tenant: str | None) -> sa.ColumnElement[bool]:
-    found = sa.and_(exports.c.id == export_id, states.present())
-    return found if tenant is None else sa.and_(found, exports.c.tenant == tenant)
+def _seen(export_id: str, sight: Sight) -> sa.ColumnElement[bool]:
+    return sa.and_(exports.c.id == export_id, in_sight(sight))
+
+
+def in_sight(sight: Sight) -> sa.ColumnElement[bool]:
+    """The row of `exports` is there, for somebody who sees so much."""
+    seen = states.present()
+    if sight.tenant is not None:
+        seen = sa.and_(seen, exports.c.tenant == sight.tenant)
+    if sight.resources:
+        more = sa.and_(reads.c.export == exports.c.id, reads.c.resource.not_in(sight.resources))
+        seen = sa.and_(seen, ~sa.exists().where(more))
+    return seen
 
 
 def _missing(export_id: str) -> NotFound:
@@ -224,9 +234,9 @@ def _missing(export_id: str) -> NotFound:
 
 
 def _refusal(
-    write: sa.Connection, export_id: str, tenant: str | None, what: str, hint: str
+    write: sa.Connection, export_id: str, sight: Sight, what: str, hint: str
 ) -> NotFound | WrongState:
-    status = write.execute(sa.select(exports.c.status).where(_ours(export_id, tenant))).scalar_one_or_none()
+    status = write.execute(sa.select(exports.c.status).where(_seen(export_id, sight))).scalar_one_or_none()
     if status is None:
         return _missing(export_id)
     return WrongState(f"An export that is {status} cannot be {what}.", hint=hint, wrong=status)

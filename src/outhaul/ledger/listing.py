@@ -10,10 +10,9 @@ from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import FunctionElement
 
 from outhaul.catalog import Catalog, Field, Resource, Type
-from outhaul.export import Export
+from outhaul.export import ALL, Export, Sight
 from outhaul.filters import EVERYTHING, expression
-from outhaul.ledger import states
-from outhaul.ledger.exports import Exports
+from outhaul.ledger.exports import Exports, in_sight
 from outhaul.ledger.progress import shown, shown_exports
 from outhaul.ledger.tables import exports
 from outhaul.predicates import Reader
@@ -72,7 +71,7 @@ class Listing(Exports):
 
     def list(
         self,
-        tenant: str | None = None,
+        sight: Sight = ALL,
         where: Mapping[str, Any] | None = None,
         order: Sequence[tuple[str, bool]] = (("created_at", True),),
         limit: int = 25,
@@ -84,9 +83,7 @@ class Listing(Exports):
         seen = _seen()
         condition = READER.read(RESOURCE, where or {})
         matching = sa.select(seen.c.id).where(expression(condition, seen, self.dialect.name))
-        found = [exports.c.id.in_(matching), states.present()]
-        if tenant is not None:
-            found.append(exports.c.tenant == tenant)
+        found = [exports.c.id.in_(matching), in_sight(sight)]
         by = [self._sorted(name, descends) for name, descends in order]
         page = shown().where(*found).order_by(*by, exports.c.id).limit(limit).offset(offset)
         with self._read() as read:

@@ -78,6 +78,14 @@ exports = sa.Table(
     sa.Index("ix_exports_tenant_created_at", "tenant", "created_at"),
 )
 
+# Every resource that an export reads, its includes too: a caller limited to some must be allowed all of them.
+reads = sa.Table(
+    "reads",
+    metadata,
+    _of_export(),
+    sa.Column("resource", sa.Text, primary_key=True),
+)
+
 parts = sa.Table(
     "parts",
     metadata,

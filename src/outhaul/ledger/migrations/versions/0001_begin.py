@@ -16,6 +16,7 @@ SERIAL = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 
 def upgrade() -> None:
     _exports()
+    _reads()
     _parts()
     _fragments()
     _artifacts()
@@ -31,6 +32,7 @@ def downgrade() -> None:
     op.drop_table("artifacts")
     op.drop_table("fragments")
     op.drop_table("parts")
+    op.drop_table("reads")
     op.drop_table("exports")
 
 
@@ -79,6 +81,16 @@ def _exports() -> None:
     )
     op.create_index("ix_exports_status", "exports", ["status"])
     op.create_index("ix_exports_tenant_created_at", "exports", ["tenant", "created_at"])
+
+
+def _reads() -> None:
+    op.create_table(
+        "reads",
+        sa.Column("export", sa.Text, nullable=False),
+        sa.Column("resource", sa.Text, nullable=False),
+        sa.ForeignKeyConstraint(["export"], ["exports.id"], name="fk_reads_exports", ondelete="CASCADE"),
+        sa.PrimaryKeyConstraint("export", "resource", name="pk_reads"),
+    )
 
 
 def _parts() -> None:
