@@ -27,7 +27,7 @@ class Run:
         self.monkeypatch.setattr(bench, "CONTENDERS", contenders)
         results = self.folder / "RESULTS.md"
         where = ["--results", str(results), "--folder", str(self.folder / "work")]
-        status = bench.main(["--scale", "0.001", "--rounds", "2", "--small", str(small), *where])
+        status = bench.main(["--scale", "0.001", "--rounds", "1", "--small", str(small), *where])
         return status, results.read_text()
 
 
@@ -38,11 +38,9 @@ def flat(name: str, command: str, needs: str = "psql") -> Contender:
 def test_every_contender_makes_the_right_rows(run: Run) -> None:
     status, page = run(*CONTENDERS, small=3)
     assert status == 0, page
-    rows = re.findall(
-        r"^\| (\S.*?) \| \d \| [\d.]+ \| [\d.]+ to [\d.]+ \| ([\d.]+) \| ([\d.]+) \|", page, re.MULTILINE
-    )
-    assert [name for name, *_ in rows] == [contender.name for contender in CONTENDERS]
-    assert all(float(client) > 0 for _, client, _ in rows)
+    rows = re.findall(r"^\| (\S.*?) \| \d \| ([\d.]+) \| [\d.]+ to [\d.]+ \|", page, re.MULTILINE)
+    assert [name for name, _ in rows] == [contender.name for contender in CONTENDERS]
+    assert all(float(wall) > 0 for _, wall in rows)
     assert re.search(r"100 orders .* median \d+ ms", page)
     assert all(contender.command in page for contender in CONTENDERS)
     assert not re.search(r"/(root|home|tmp|work|usr)/", page)

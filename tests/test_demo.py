@@ -21,9 +21,9 @@ from rich.console import Console
 
 from outhaul.catalog import Catalog, Field, Relationship, Resource, Type
 from outhaul.demo import database, files, shop
-from outhaul.demo.asking import Want
+from outhaul.demo.asking import Got, Want
 from outhaul.demo.looks import Count, looks
-from outhaul.demo.report import Proof, Report
+from outhaul.demo.report import Had, Proof, Report
 from tests import oracle
 
 
@@ -294,7 +294,6 @@ def load(url: str, rows: list[dict[str, Any]]) -> None:
             columns = ", ".join(found[0])
             marks = ", ".join(f":{column}" for column in found[0])
             connection.execute(sa.text(f"INSERT INTO {name} ({columns}) VALUES ({marks})"), found)
-    engine.dispose()
 
 
 @pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
@@ -307,7 +306,6 @@ def test_the_demo_counts_a_database_as_its_rows_are(
     engine = database.engine(url)
     with engine.connect() as connection:
         found = [database.count(connection, database.fit(connection, look)) for look in seen]
-    engine.dispose()
     assert [(each.rows, each.distinct) for each in found] == [
         expected(nested, path, "id")[:2] for path in ("", "customer", "lines")
     ]
@@ -328,7 +326,6 @@ def test_numeric_of_postgresql_is_summed_to_the_last_digit(postgres_url: str, tm
             connection.execute(sa.text(f"INSERT INTO money VALUES ({number}, {amount})"))
         (look,) = looks(catalog, "money", ())
         there = database.count(connection, look)
-    engine.dispose()
     path = tmp_path / "money"
     path.write_text("".join(f'{{"id": {n}, "amount": {amount}}}\n' for n, amount in enumerate(amounts)))
     assert files.count(path, "ndjson", (look,)) == (there,)
@@ -345,7 +342,6 @@ def test_a_sqlite_column_that_holds_other_things_than_numbers_has_no_sum(tmp_pat
         connection.execute(sa.text("INSERT INTO lines VALUES (1, 1, 2, 'cheap'), (2, 1.5, NULL, 0.5)"))
         (look,) = looks(CATALOG, "lines", ())
         fit = database.fit(connection, look)
-    engine.dispose()
     assert [field.name for field in fit.exact] == ["quantity"]
     assert fit.floats == ()
 
@@ -357,7 +353,7 @@ def test_one_row_lost_and_one_doubled_is_no_proof(tmp_path: Path) -> None:
     (whole,) = files.count(path, "ndjson", (look,))
     path.write_text('{"id": 1, "customer_id": 5}\n{"id": 1, "customer_id": 5}\n')
     (doubled,) = files.count(path, "ndjson", (look,))
-    proof = Proof(Want("orders", "ndjson"), look, doubled, whole)
+    proof = Proof(Had(Want("orders", "ndjson"), Got(path, path, 1.0), 0), look, doubled, whole)
     assert not proof.holds
     assert doubled.rows == whole.rows
 

@@ -90,6 +90,6 @@ def _compared(report: Report, url: str, catalog: Catalog, had: Had) -> Iterator[
             )
             there = [database.count(connection, look) for look in seen]
         here = files.count(had.got.file, had.want.format, seen)
-        proofs = [Proof(had.want, *each) for each in zip(seen, here, there, strict=True)]
+        proofs = [Proof(had, *each) for each in zip(seen, here, there, strict=True)]
         done("equal" if all(proof.holds for proof in proofs) else "DIFFERENT")
     yield from proofs

@@ -17,14 +17,16 @@ ROWS = 10_000
 
 
 def engine(url: str) -> sa.Engine:
-    """An engine on the user's URL, which need not name a driver."""
+    """An engine on the user's URL, which need not name a driver; it keeps no connection open."""
     parsed = sa.make_url(url)
     drivers = {
         "sqlite": "sqlite+pysqlite",
         "postgres": "postgresql+psycopg",
         "postgresql": "postgresql+psycopg",
     }
-    return sa.create_engine(parsed.set(drivername=drivers.get(parsed.drivername, parsed.drivername)))
+    return sa.create_engine(
+        parsed.set(drivername=drivers.get(parsed.drivername, parsed.drivername)), poolclass=sa.NullPool
+    )
 
 
 def count(connection: sa.Connection, look: Look) -> Count:

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from rich.box import SIMPLE
 from rich.console import Console
 from rich.progress import (
     BarColumn,
@@ -22,7 +23,7 @@ from rich.table import Table
 from outhaul.demo.asking import Got, Want
 from outhaul.demo.looks import Count, Look
 
-SHOWN_SUMS = 4
+WIDTH = 160  # characters of a line in a pipe, where nobody says how many there is room for
 Follow = Callable[[int, int | None], None]
 
 
@@ -39,7 +40,7 @@ class Had:
 class Proof:
     """One resource in one file, counted in the file and in the database."""
 
-    want: Want
+    had: Had
     look: Look
     file: Count
     database: Count
@@ -54,6 +55,8 @@ class Report:
 
     def __init__(self, console: Console | None = None) -> None:
         self.console = console or Console(highlight=False)
+        if not self.console.is_terminal:
+            self.console.width = max(WIDTH, self.console.width)
 
     @contextmanager
     def step(self, title: str) -> Iterator[Callable[[str], None]]:
@@ -79,37 +82,44 @@ class Report:
             yield lambda done, total: progress.update(bar, completed=done, total=total)
 
     def results(self, had: list[Had], proofs: list[Proof]) -> None:
-        table = Table("export", *("rows", "bytes", "seconds", "rows/s", "peak memory"), title="Exports")
-        for column in table.columns[1:]:
-            column.justify = "right"
-        rows = {id(proof.want): proof.file.rows for proof in proofs if not proof.look.path}
+        exports = self._table(
+            "export", "rows", "bytes", "seconds", "rows/s", "peak memory", right=slice(1, 6)
+        )
         for each in had:
-            size, seconds = each.got.file.stat().st_size, each.got.seconds
+            rows = next(proof.file.rows for proof in proofs if proof.had is each and not proof.look.path)
+            seconds = each.got.seconds
             memory = f"{each.peak / 1e6:.0f} MB" if each.peak else "not known here"
-            count = rows[id(each.want)]
-            speed = f"{count / seconds:,.0f}"
-            table.add_row(each.got.file.name, f"{count:,}", f"{size:,}", f"{seconds:.2f}", speed, memory)
-        self.console.print(table)
-        self._proofs(proofs)
-
-    def _proofs(self, proofs: list[Proof]) -> None:
-        table = Table(
-            "in the export",
-            "rows",
-            "distinct keys",
-            "sums",
-            "file = database",
-            title="Counted by another reader",
+            cells = (
+                f"{rows:,}",
+                f"{each.got.file.stat().st_size:,}",
+                f"{seconds:.2f}",
+                f"{rows / seconds:,.0f}",
+                memory,
+            )
+            exports.add_row(each.got.file.name, *cells)
+        self.console.print(exports)
+        counted = self._table(
+            "in", "resource", "rows", "distinct keys", "sums", "file = database", right=slice(2, 4)
         )
         for proof in proofs:
-            if proof.holds:
-                facts = (f"{proof.file.rows:,}", f"{proof.file.distinct:,}", _sums(proof.file))
-                table.add_row(_title(proof), *facts, "yes")
-            else:
-                for side, count in (("file", proof.file), ("database", proof.database)):
-                    facts = (f"{count.rows:,}", f"{count.distinct:,}", _sums(count, whole=True))
-                    table.add_row(f"{_title(proof)}: {side}", *facts, "[bold red]NO[/]")
-        self.console.print(table)
+            sides = (
+                {"": proof.file}
+                if proof.holds
+                else {" in the file": proof.file, " in the database": proof.database}
+            )
+            for side, count in sides.items():
+                place = (proof.had.got.file.name, ".".join(proof.look.path) or proof.had.want.resource)
+                facts = (f"{count.rows:,}", f"{count.distinct:,}", _sums(proof.look, count))
+                counted.add_row(
+                    place[0], f"{place[1]}{side}", *facts, "yes" if proof.holds else "[bold red]NO[/]"
+                )
+        self.console.print(counted)
+
+    def _table(self, *titles: str, right: slice) -> Table:
+        table = Table(*titles, box=SIMPLE)
+        for column in table.columns[right]:
+            column.justify = "right"
+        return table
 
     def next_steps(self, source: str | None, folder: Path, had: list[Had]) -> None:
         near = Path(folder.name)
@@ -139,11 +149,13 @@ class _Lines:
             self.console.print(f"{self.title}: {done:,} of {total or 0:,} rows", soft_wrap=True)
 
 
-def _title(proof: Proof) -> str:
-    return f"{proof.want.resource}.{proof.want.format}: {'.'.join(proof.look.path) or proof.want.resource}"
+def _sums(look: Look, count: Count) -> str:
+    """Sums of amounts; those of foreign keys are compared as well, but tell a reader nothing."""
+    pointing = {here for way in look.resource.relationships for here, _ in way.on}
+    told = [field.name for field in (*look.exact, *look.floats) if field.column not in pointing]
+    return ", ".join(f"{name} {_grouped(count.sums[name])}" for name in told)
 
 
-def _sums(count: Count, *, whole: bool = False) -> str:
-    shown = list(count.sums.items())[: None if whole else SHOWN_SUMS]
-    more = f", {len(count.sums) - len(shown)} more" if len(count.sums) > len(shown) else ""
-    return ", ".join(f"{name} {value}" for name, value in shown) + more
+def _grouped(number: str) -> str:
+    whole, point, rest = number.partition(".")
+    return f"{int(whole):,}{point}{rest}" if whole.removeprefix("-").isdigit() else number

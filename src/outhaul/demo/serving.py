@@ -84,14 +84,23 @@ def end_leftover(folder: Path) -> None:
     if not record.exists():
         return
     pid = int(record.read_text() or 0)
-    shown = subprocess.run(
-        ["ps", "-o", "command=", "-p", str(pid)], capture_output=True, text=True, check=False
-    )
-    if str(folder / "state") in shown.stdout:
+    if str(folder / "state") in _command(pid):
         with suppress(ProcessLookupError):
             os.kill(pid, signal.SIGTERM)
         _await_gone(pid)
     record.unlink()
+
+
+def _command(pid: int) -> str:
+    """The command line of a process, empty when there is none."""
+    if Path("/proc/self").exists():
+        with suppress(OSError):
+            return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+        return ""
+    shown = subprocess.run(
+        ["ps", "-ww", "-o", "command=", "-p", str(pid)], capture_output=True, text=True, check=False
+    )
+    return shown.stdout
 
 
 def _await_gone(pid: int) -> None:
