@@ -11,7 +11,7 @@ from importlib.metadata import version
 from typing import Annotated
 
 import typer
-from rich.markup import escape
+from rich.text import Text
 
 from outhaul import commands, errors, siblings
 from outhaul.commands._options import people
@@ -70,14 +70,14 @@ def run(arguments: list[str]) -> int:
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else FAILED
     except errors.OuthaulError as error:
-        people.print(f"[red]{escape(error.title)}:[/red] {escape(redact(str(error)))}")
+        people.print(Text(f"{error.title}:", "red"), redact(str(error)))
         return next(EXITS[kind] for kind in type(error).__mro__ if kind in EXITS)
     except Exception as error:  # noqa: BLE001 - a fault of our own is said in one sentence too
         if os.environ.get(DEBUG):
-            people.print(escape(redact(traceback.format_exc())))
+            people.print(redact(traceback.format_exc()))
         people.print(
-            f"[red]A fault of Outhaul's own:[/red] {type(error).__name__}: {escape(redact(str(error)))}. "
-            f"With {DEBUG}=1 it says where; please report it."
+            Text("A fault of Outhaul's own:", "red"),
+            f"{type(error).__name__}: {redact(str(error))}. With {DEBUG}=1 it says where; please report it.",
         )
         return FAILED
     return 0

@@ -12,9 +12,12 @@ from rich.table import Table
 
 from outhaul import config
 
-people = Console(stderr=True, highlight=False, soft_wrap=True)  # for what is not a result
+# No markup: names and paths may hold what Rich would take for it.
+people = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)  # for what is not a result
 terminal = sys.stdout.isatty()
-results = Console(highlight=False, width=None if terminal else 1_000_000)  # a program reads whole lines
+results = Console(
+    highlight=False, markup=False, width=None if terminal else 1_000_000
+)  # a program reads whole lines
 
 Source = Annotated[
     str | None,

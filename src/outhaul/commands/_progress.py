@@ -28,7 +28,7 @@ def progress(what: str) -> Shown:
 class Bar:
     def __init__(self, what: str) -> None:
         self._progress = Progress(
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(),
             TextColumn("{task.fields[rows]}"),
             TimeElapsedColumn(),

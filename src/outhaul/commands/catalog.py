@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.markup import escape
 
 from outhaul.commands import _options as options
 from outhaul.errors import Misconfigured
@@ -36,7 +35,7 @@ def run(
             raise Misconfigured("There is no catalog file to check.", hint="Name it: --catalog FILE.")
         differences = trims.check(settings.catalog, reflected)
         for difference in differences:
-            options.results.print(escape(str(difference)))
+            options.results.print(str(difference))
         if differences:
             raise typer.Exit(1)
         options.people.print("The database is as the catalog file says.")
@@ -49,13 +48,13 @@ def run(
 def _show(catalog: Catalog) -> None:
     table = options.table("resource", "key", "fields", "relationships", "tenant")
     for resource in catalog.resources.values():
-        table.add_row(*map(escape, _cells(resource)))
+        table.add_row(*_cells(resource))
     options.results.print(table)
     if catalog.hidden:
         hidden = options.table("hidden", "why")
         for one in catalog.hidden:
             name = f"{one.resource}.{one.field}" if one.field else one.resource
-            hidden.add_row(escape(name), escape(one.reason))
+            hidden.add_row(name, one.reason)
         options.results.print()
         options.results.print(hidden)
 

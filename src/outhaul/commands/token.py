@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.markup import escape
 
 from outhaul import config
 from outhaul.commands import _options as options
@@ -78,7 +77,7 @@ def show(state: options.State = None, file: options.ConfigFile = None) -> None:
             ends,
             _shown(token.used_at),
         )
-        table.add_row(*map(escape, cells))
+        table.add_row(*cells)
     if tokens:
         options.results.print(table)
     else:

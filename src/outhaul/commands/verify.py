@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Annotated
 from urllib.parse import quote, urljoin
 
 import typer
-from rich.markup import escape
 
 from outhaul.commands import _options as options
 from outhaul.errors import Misconfigured, StoreError
@@ -32,7 +31,7 @@ def run(
     look = _over_http if manifest.startswith(WEB) else _beside
     findings = look(manifest, deep=deep)
     for finding in findings:
-        options.results.print(escape(str(finding)))
+        options.results.print(str(finding))
     if findings:
         raise typer.Exit(1)
     options.people.print("Every file is what the manifest says.")
