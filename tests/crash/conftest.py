@@ -48,15 +48,15 @@ def undisturbed(
 def build(
     shops: dict[str, str], tmp_path: Path, request: pytest.FixtureRequest
 ) -> Iterator[Callable[..., House]]:
-    """`build(source, ledger)`: a house over these kinds of databases; no service runs yet."""
+    """`build(source, ledger)`: a house over these kinds of databases, or over given URLs; no service runs yet."""
     with ExitStack() as stack:
 
         def make(source: str, ledger: str) -> House:
-            ledger_url = (
-                f"sqlite:///{tmp_path / 'ledger.db'}"
-                if ledger == "sqlite"
-                else request.getfixturevalue("postgres_url")
-            )
+            ledger_url = ledger
+            if ledger == "sqlite":
+                ledger_url = f"sqlite:///{tmp_path / 'ledger.db'}"
+            elif ledger == "postgresql":
+                ledger_url = request.getfixturevalue("postgres_url")
             return stack.enter_context(houses.built(tmp_path, shops.get(source, source), ledger_url))
 
         yield make

@@ -7,6 +7,7 @@ import signal
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import psutil
 import psycopg
@@ -30,10 +31,21 @@ POINTS = [
     "before_settle:2",
     "after_settle:2",
 ]
+OFTEN = {"in_plan", "in_part:3", "~in_part:3", "freeze"}  # on SQLite the others are for `make test-all`
 
 
-@pytest.mark.parametrize("point", POINTS)
-@pytest.mark.parametrize(("source", "ledger"), HOUSES)
+def on_both(*ways: str) -> list[Any]:
+    """(source, ledger, way) for both houses."""
+    return [
+        pytest.param(
+            *house, way, marks=pytest.mark.heavy if house[1] == "sqlite" and way not in OFTEN else ()
+        )
+        for house in HOUSES
+        for way in ways
+    ]
+
+
+@pytest.mark.parametrize(("source", "ledger", "point"), on_both(*POINTS))
 def test_a_worker_killed_at_a_named_point(
     build: Build, undisturbed: Expected, source: str, ledger: str, point: str
 ) -> None:
@@ -48,8 +60,7 @@ def test_a_worker_killed_at_a_named_point(
         assert found.generation == 1, "the keeper still held the instant: a dead worker costs only its part"
 
 
-@pytest.mark.parametrize(("source", "ledger"), HOUSES)
-@pytest.mark.parametrize("point", ["~in_part:3", "~before_settle:2", "~in_plan"])
+@pytest.mark.parametrize(("source", "ledger", "point"), on_both("~in_part:3", "~before_settle:2", "~in_plan"))
 def test_a_worker_frozen_beyond_its_lease_is_fenced_off_when_it_wakes(
     build: Build, undisturbed: Expected, source: str, ledger: str, point: str
 ) -> None:
@@ -69,10 +80,9 @@ def test_a_worker_frozen_beyond_its_lease_is_fenced_off_when_it_wakes(
     assert frozen.is_running(), "it had nothing to say, and goes on with other work"
 
 
-@pytest.mark.parametrize("way", ["kill", "freeze", "cut"])
-@pytest.mark.parametrize("ledger", ["postgresql", "sqlite"])
+@pytest.mark.parametrize(("_", "ledger", "way"), on_both("kill", "freeze", "cut"))
 def test_a_keeper_that_is_lost_costs_a_generation(
-    build: Build, undisturbed: Expected, shops: dict[str, str], ledger: str, way: str
+    build: Build, undisturbed: Expected, shops: dict[str, str], _: str, ledger: str, way: str
 ) -> None:
     expected = undisturbed("postgresql")
     house = build("postgresql", ledger)
