@@ -267,6 +267,17 @@ def test_a_child_without_its_parent_or_out_of_order_fails_the_part(anchors, at_o
         list(json.pieces(misplaced(anchors)))
 
 
+def test_a_giant_child_that_comes_after_those_of_the_next_parent_fails_the_part(monkeypatch) -> None:
+    monkeypatch.setattr(_pieces, "AT_ONCE", 60)
+    monkeypatch.setattr(_nest, "LEAST", 60)
+    stream = misplaced(["1", "0"])
+    values = pa.array([b"7", b"7" * 100], pa.binary())
+    block = Block(2, {("n",): values}, anchor=pa.array([b"1", b"0"], pa.binary()))
+    below = replace(stream.children[0], blocks=iter([block]))
+    with pytest.raises(Unproven, match=r"lines came without the row it belongs to"):
+        list(json.pieces(replace(stream, children=(below,))))
+
+
 def test_a_row_of_1500_columns_is_written_whole() -> None:
     shape = Shape({f"column_{number:04d}": "str" if number % 2 else "raw" for number in range(1500)})
     rows = [{key: str(number) if number % 3 else None for key in shape.columns} for number in range(40)]

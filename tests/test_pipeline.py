@@ -221,6 +221,21 @@ def test_a_row_above_the_limit_fails_the_part_and_is_named(at_once, monkeypatch)
     assert caught.value.facts["value"] > 998
 
 
+@pytest.mark.parametrize("at_once", [1, 1 << 24])
+def test_a_row_may_fill_a_file_to_its_last_byte(at_once, monkeypatch) -> None:
+    monkeypatch.setattr(_pieces, "AT_ONCE", at_once)
+    monkeypatch.setattr(_pieces, "AT_LEAST", 100)
+    shape = Shape({"id": "raw", "text": "str"})
+    rows: list[Row] = [{"id": str(n), "text": "x" * 500} for n in range(4)]
+    size = len(trees.written(shape, rows[0])) + len("[]")
+    store = Memory()
+    made = run("json", shape, [trees.stream(shape, rows)], store, fragment_bytes=size)
+    check(store, made, "json", shape, rows)
+    assert [one.rows for one in made] == [1] * 4
+    with pytest.raises(TooMuch, match="Row 1 of"):
+        run("json", shape, [trees.stream(shape, rows)], Memory(), fragment_bytes=size - 1)
+
+
 def test_stop_is_asked_before_every_chunk_of_a_few_megabytes() -> None:
     shape = Shape({"text": "str"})
     moments: list[int] = []
