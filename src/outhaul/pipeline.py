@@ -25,7 +25,7 @@ CHUNK = 4 << 20  # bytes between two looks at whether to stop
 class Session(Protocol):
     """What the pipeline asks of a source; see `sources/__init__.py`."""
 
-    def read(self, node: Node, part: Range, style: Literal["csv", "json"], /) -> Iterator[Stream]: ...
+    def read(self, node: Node, part: Range, _style: Literal["csv", "json"], /) -> Iterator[Stream]: ...
 
 
 class Store(Protocol):
