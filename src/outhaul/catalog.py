@@ -47,6 +47,7 @@ class Field:
     choices: tuple[str, ...] = ()  # labels of an enum
     description: str = ""
     declared: str = ""  # the schema's own word where it is not `native`: a domain, SQLite's declared type
+    stored: str = ""  # the database's own type, where the catalog file has the field read as text
     loose: bool = (
         False  # the database's equality is not that of bytes, or the type is the catalog file's word
     )

@@ -30,6 +30,7 @@ class Column:
     nullable: bool
     scale: int | None = None
     description: str = ""
+    stored: str = ""  # the database's own type, where the value is read as text
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,7 +230,14 @@ def _row(node: Node) -> Iterator[Node]:
 
 def _column(field: Field) -> Column:
     return Column(
-        field.name, field.column, field.type, field.native, field.nullable, field.scale, field.description
+        key=field.name,
+        column=field.column,
+        type=field.type,
+        native=field.native,
+        nullable=field.nullable,
+        scale=field.scale,
+        description=field.description,
+        stored=field.stored,
     )
 
 

@@ -138,7 +138,9 @@ class _Trim:
             raise self.file.fault(
                 (*place, "type"), message, wrong=str(kind), choices=("text", str(field.type))
             )
-        return replace(changed, type=kind, native="text", choices=(), scale=None, loose=True)
+        return replace(
+            changed, type=kind, native="text", stored=field.native, choices=(), scale=None, loose=True
+        )
 
     def _with_ways(self, named: Catalog, resource: Resource) -> Resource:
         written = self.written.get(resource.name, WrittenResource())

@@ -44,7 +44,7 @@ WITH place AS (
   WHERE t.isleaf AND c.oid = t.relid AND c.oid <> place.oid
 )
 SELECT format('%I.%I', n.nspname, l.relname), l.relkind::text, coalesce(am.amname::text, ''), l.relhassubclass,
-       has_table_privilege(l.oid, 'SELECT'), greatest(l.reltuples, 0)::float8,
+       has_table_privilege(l.oid, 'SELECT') AND NOT row_security_active(l.oid), greatest(l.reltuples, 0)::float8,
        CASE WHEN l.relkind IN ('r', 'm') THEN pg_relation_size(l.oid) ELSE 0 END::bigint,
        CASE WHEN l.reltoastrelid <> 0 THEN pg_relation_size(l.reltoastrelid) ELSE 0 END::bigint,
        current_setting('block_size')::bigint

@@ -99,7 +99,9 @@ def _compare_types(wire: Wire, plan: Plan, types: Mapping[Place, Mapping[str, in
     """A column that has another type than the plan knows would be written wrongly: SchemaChanged."""
     nodes = [below for node in plan.selections for below in all_below(node)]
     known = {
-        (place_of(node), each.column): each.native for node in nodes for each in (*node.columns, *node.key)
+        (place_of(node), each.column): each.stored or each.native
+        for node in nodes
+        for each in (*node.columns, *node.key)
     }
     oids = [types[table][column] for table, column in known]
     for number, native in wire.fetch(MISTAKEN, oids, list(known.values())):

@@ -23,17 +23,18 @@ QUOTED = re.compile(
     r"|(int4|int8|num|ts|tstz|date)(multi)?range|point|line|lseg|box|path|polygon|circle|pg_lsn"
 )
 
+PLAIN: tuple[tuple[re.Pattern[str], Kind], ...] = ((MOMENT, "time"), (QUOTED, "str"), (BARE, "raw"))
+
 
 def text(element: Element, column: Column, style: Style) -> tuple[Element, Kind]:
     """The value as it stands (csv), or so that COPY's text of it is what JSON wants."""
+    if column.stored:
+        return sa.cast(element, Native("text")), "str"
     if style == "csv":
         return element, "str"
-    if MOMENT.fullmatch(column.native):
-        return element, "time"
-    if QUOTED.fullmatch(column.native):
-        return element, "str"
-    if BARE.fullmatch(column.native):
-        return element, "raw"
+    for words, kind in PLAIN:
+        if words.fullmatch(column.native):
+            return element, kind
     if column.native == "boolean":
         return sa.cast(element, Native("text")), "raw"
     # Domains, arrays, composites, enums, extensions: only the server knows what they come to.

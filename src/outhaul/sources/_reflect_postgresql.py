@@ -69,7 +69,10 @@ WITH RECURSIVE kinds AS (
   SELECT k.attrelid, k.attnum, t.typbasetype, t.typtypmod, k.declared
     FROM kinds k JOIN pg_type t ON t.oid = k.type WHERE t.typtype = 'd'
 )
-SELECT a.attrelid AS oid, a.attnum AS number, a.attname AS name, NOT a.attnotnull AS nullable,
+SELECT a.attrelid AS oid, a.attnum AS number, a.attname AS name,
+       NOT a.attnotnull OR EXISTS (  -- PostgreSQL 18: older rows may hold NULL until it is validated
+         SELECT FROM pg_constraint v WHERE v.conrelid = a.attrelid AND v.contype = 'n' AND NOT v.convalidated
+            AND a.attnum = ANY(v.conkey)) AS nullable,
        col_description(a.attrelid, a.attnum) AS description, t.typname AS base, t.typtype AS class,
        t.typelem <> 0 AND t.typcategory = 'A' AS listed, n.nspname = 'pg_catalog' AS own,
        format_type(t.oid, k.modifier) AS native,
