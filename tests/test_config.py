@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import stat
 import threading
 from datetime import timedelta
@@ -118,6 +119,9 @@ def test_settings_cannot_be_changed() -> None:
         ),
         ("sqlite:///C:/data/my.db", "sqlite:///C:/data/my.db"),
         ("http://127.0.0.1:8350/api", "http://127.0.0.1:8350/api"),
+        ("postgresql://u:pa'ss@h/db", "postgresql://u:***@h/db"),
+        ('postgresql://u:pa"ss w@rd@h/db', "postgresql://u:***@h/db"),
+        ("at http://127.0.0.1:8350/api for a@b", "at http://127.0.0.1:8350/api for a@b"),
     ],
 )
 def test_a_password_in_a_url_is_redacted_and_nothing_else(text: str, shown: str) -> None:
@@ -173,3 +177,16 @@ def test_a_state_folder_that_cannot_be_made_is_said_in_words(tmp_path: Path) -> 
     (tmp_path / "file").touch()
     with pytest.raises(Misconfigured, match=r"cannot be made.*--state FOLDER"):
         config.prepare(tmp_path / "file" / "state")
+
+
+def test_the_reference_tells_each_setting_with_its_default_and_meaning() -> None:
+    reference = Path(__file__).parent.parent.joinpath("docs", "reference.md").read_text()
+    rows = re.findall(
+        r"^\| `(\w+)` \| `?([^|`]*)`? \| (.*) \|$", reference.partition("## Settings")[2], re.MULTILINE
+    )
+    told = {name: (default.strip(), meaning) for name, default, meaning in rows}
+    for name, field in config.Settings.model_fields.items():
+        default, meaning = told[name]
+        assert meaning.startswith(field.description or "?"), name
+        settings = config.load({name: default} if default else {})
+        assert getattr(settings, name) == getattr(config.load(), name), name

@@ -28,8 +28,9 @@ from outhaul.errors import Misconfigured
 PREFIX = "OUTHAUL_"
 FILE = "outhaul.toml"  # read from the working folder when it is there
 UNITS = {"ms": "milliseconds", "s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
+# Drivers take quotes and spaces in a password as they stand; only a slash, a question mark or a hash ends it.
 SECRET_IN_URL = re.compile(
-    r"(?i)(?<=://)([^/?#@:\s]*):[^\s\"']*(?=@)|([?&](?:ssl)?(?:password|passphrase|token)=)[^&\s]*"
+    r"(?i)(?<=://)([^/?#@:\s]*):(?:[^/?#\n]*|[^\s\"']*)(?=@)|([?&](?:ssl)?(?:password|passphrase|token)=)[^&\s]*"
 )
 
 
@@ -89,6 +90,12 @@ class Settings(BaseSettings):
     link_lifetime: Duration = Field(timedelta(minutes=5), description="how long a download link can be used")
     retention: Duration = Field(timedelta(days=7), description="how long files are kept")
     lease: Duration = Field(timedelta(seconds=45), description="how long a silent worker keeps its part")
+    instant_limit: Duration = Field(
+        timedelta(hours=2), description="how long an export may read as of one instant"
+    )
+    instant_kept: Duration = Field(
+        timedelta(minutes=10), description="how long an interrupted export keeps its instant"
+    )
     count_timeout: Duration = Field(
         timedelta(seconds=5), description="longest count of rows before the answer"
     )
