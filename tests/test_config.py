@@ -181,9 +181,8 @@ def test_a_state_folder_that_cannot_be_made_is_said_in_words(tmp_path: Path) -> 
 
 def test_the_reference_tells_each_setting_with_its_default_and_meaning() -> None:
     reference = Path(__file__).parent.parent.joinpath("docs", "reference.md").read_text()
-    rows = re.findall(
-        r"^\| `(\w+)` \| `?([^|`]*)`? \| (.*) \|$", reference.partition("## Settings")[2], re.MULTILINE
-    )
+    row = r"^\| `(\w+)` \|\s*`?([^|`]*?)`?\s*\| (.*) \|$"
+    rows = re.findall(row, reference.partition("## Settings")[2], re.MULTILINE)
     told = {name: (default.strip(), meaning) for name, default, meaning in rows}
     for name, field in config.Settings.model_fields.items():
         default, meaning = told[name]

@@ -28,9 +28,9 @@ from outhaul.errors import Misconfigured
 PREFIX = "OUTHAUL_"
 FILE = "outhaul.toml"  # read from the working folder when it is there
 UNITS = {"ms": "milliseconds", "s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
-# Drivers take quotes and spaces in a password as they stand; only a slash, a question mark or a hash ends it.
+# Drivers take quotes and spaces in a password as they stand.
 SECRET_IN_URL = re.compile(
-    r"(?i)(?<=://)([^/?#@:\s]*):(?:[^/?#\n]*|[^\s\"']*)(?=@)|([?&](?:ssl)?(?:password|passphrase|token)=)[^&\s]*"
+    r"(?i)(?<=://)([^/?#@:\s]*):(?:[^\s\"']*|[^/?#\n]*)(?=@)|([?&](?:ssl)?(?:password|passphrase|token)=)[^&\s]*"
 )
 
 
