@@ -107,7 +107,13 @@ class Outhaul:
 
 
 def _ledger_terms(settings: Settings) -> LedgerTerms:
-    return LedgerTerms(lease=settings.lease, retention=settings.retention, window=settings.window)
+    return LedgerTerms(
+        lease=settings.lease,
+        kept=settings.instant_kept,
+        instant=settings.instant_limit,
+        retention=settings.retention,
+        window=settings.window,
+    )
 
 
 def _terms(settings: Settings) -> Terms:

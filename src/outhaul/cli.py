@@ -93,7 +93,7 @@ def _typed() -> list[str]:
     shown = [redact(argument) for argument in typed]
     if shown != typed and os.name == "posix":
         os.environ[ARGUMENTS] = json.dumps(typed)
-        os.execv(sys.executable, [*sys.orig_argv[: len(sys.orig_argv) - len(typed)], *shown])  # noqa: S606
+        os.execv(sys.executable, [*sys.orig_argv[: len(sys.orig_argv) - len(typed)], *shown])  # noqa: S606  # no shell is meant
     return typed
 
 
