@@ -36,7 +36,8 @@ class Access:
         """A new token, in clear for the only time, and what is kept of it. `resources` empty: every resource."""
         if (tenant is None) is not all_tenants:
             raise Misconfigured(
-                "A token is for one tenant or for all of them.", hint="Say either --tenant ID or --all-tenants."
+                "A token is for one tenant or for all of them.",
+                hint="Say either --tenant ID or --all-tenants.",
             )
         token = PREFIX + secrets.token_urlsafe(32)
         made = NewToken(secrets.token_hex(4), digest(token), name, tenant, all_tenants, resources, read_only)
@@ -57,7 +58,9 @@ class Access:
     def revoke(self, token_id: str) -> None:
         """End a token at once; NotFound when there is none of that id that could be ended."""
         if not self.ledger.revoke_token(token_id):
-            raise NotFound(f"There is no valid token {token_id!r}.", hint="See them: outhaul token list.", wrong=token_id)
+            raise NotFound(
+                f"There is no valid token {token_id!r}.", hint="See them: outhaul token list.", wrong=token_id
+            )
 
 
 def digest(token: str) -> str:
