@@ -70,7 +70,8 @@ class Keeper:
             kept = self._ledger.beat_holds(self._name, list(self._held))
             self._drop(export for export in self._held if export not in kept)
         for wish in self._ledger.wanted():
-            self._meet(wish)
+            if not self._meet(wish):
+                break  # a source that hangs must not keep us from beating
         self._end_stragglers()
 
     def close(self) -> None:
@@ -80,22 +81,21 @@ class Keeper:
                 self._ledger.lost(held.snapshot.export, held.snapshot.generation)
         self._drop(self._held)
 
-    def _meet(self, wish: Snapshot) -> None:
+    def _meet(self, wish: Snapshot) -> bool:
+        """Take the instant; whether the source gave it."""
         try:
             connection = self._open(wish.export)
+            row = connection.execute("SELECT pg_export_snapshot(), clock_timestamp()").fetchone()
         except psycopg.Error as error:
             log.warning("no instant for export %s: %s", wish.export, type(error).__name__)
             self._ledger.lost(wish.export, wish.generation, _said(error).as_data())
-            return
-        try:
-            row = connection.execute("SELECT pg_export_snapshot(), clock_timestamp()").fetchone()
-            assert row
-            if self._ledger.hold(wish.ref, self._name, str(row[0]), row[1]):
-                self._held[wish.export] = _Held(wish, connection)
-                return
-        except psycopg.Error as error:
-            self._ledger.lost(wish.export, wish.generation, _said(error).as_data())
-        connection.close()
+            return False
+        assert row
+        if self._ledger.hold(wish.ref, self._name, str(row[0]), row[1]):
+            self._held[wish.export] = _Held(wish, connection)
+        else:
+            connection.close()
+        return True
 
     def _open(self, export: str) -> psycopg.Connection[tuple[Any, ...]]:
         connection = psycopg.connect(
@@ -104,8 +104,12 @@ class Keeper:
             connect_timeout=CONNECT,
             application_name=f"outhaul keeper {export}",
         )
-        for statement in OPENING:
-            connection.execute(statement)
+        try:
+            for statement in OPENING:
+                connection.execute(statement)
+        except psycopg.Error:
+            connection.close()
+            raise
         return connection
 
     def _lives(self, held: _Held) -> bool:

@@ -11,7 +11,7 @@ from typing import Any, Self
 
 import sqlalchemy as sa
 from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from outhaul.errors import Misconfigured
@@ -22,7 +22,11 @@ LOCKS = {
     "migrate": 0x6F7574_01,
     "admit": 0x6F7574_02,
 }  # advisory locks of PostgreSQL, ours by the letters "out"
-AWAY = (DBAPIError, PoolTimeout)  # what a ledger raises that cannot be reached, or not in time
+AWAY = (
+    OperationalError,
+    InterfaceError,
+    PoolTimeout,
+)  # what a ledger raises that cannot be reached, or not in time
 PATIENCE = 15.0  # seconds to wait for another writer or a server that does not answer
 
 
@@ -107,9 +111,16 @@ def _sqlite(url: URL) -> tuple[sa.Engine, sa.Engine]:
     os.close(os.open(file, os.O_CREAT | os.O_RDWR, 0o600))
     # One connection writes: threads of a process then queue in order instead of polling for the lock.
     writer = sa.create_engine(
-        url, pool_size=1, max_overflow=0, pool_timeout=PATIENCE, connect_args={"timeout": PATIENCE}
+        url,
+        pool_size=1,
+        max_overflow=0,
+        pool_timeout=PATIENCE,
+        connect_args={"timeout": PATIENCE},
+        hide_parameters=True,
     )
-    reader = sa.create_engine(url, pool_size=4, max_overflow=16, connect_args={"timeout": PATIENCE})
+    reader = sa.create_engine(
+        url, pool_size=4, max_overflow=16, connect_args={"timeout": PATIENCE}, hide_parameters=True
+    )
     sa.event.listen(writer, "connect", _prepare)
     sa.event.listen(reader, "connect", _prepare)
     sa.event.listen(writer, "begin", _begin_immediate)
@@ -137,6 +148,7 @@ def _postgresql(url: URL) -> sa.Engine:
     return sa.create_engine(
         url.set(drivername="postgresql+psycopg"),
         pool_pre_ping=True,
+        hide_parameters=True,
         pool_size=4,
         max_overflow=16,
         connect_args={"connect_timeout": int(PATIENCE), "application_name": "outhaul ledger"},
