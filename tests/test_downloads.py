@@ -163,6 +163,17 @@ def test_fragments_are_joined_in_the_order_of_parts_whatever_the_order_they_come
     assert downloads.artifacts(replace(facts, fragments=tuple(shuffled))) == downloads.artifacts(facts)
 
 
+@pytest.mark.parametrize("compress", [None, "gzip"])
+def test_a_fragment_without_rows_gets_no_joint(compress, store) -> None:
+    facts = recorded(store, [orders(1), orders(2)], formats=("json",), compress=compress)
+    first, last = facts.fragments
+    store.put("E/none", [])
+    nothing = replace(first, part=1, seq=1, key="E/none", rows=0, length=0, raw_length=0, crc32=0)
+    (artifact,) = downloads.artifacts(replace(facts, fragments=(nothing, first, nothing, last, nothing)))
+    data = whole(artifact, store)
+    assert len(json.loads(gzip.decompress(data) if compress else data)) == 3
+
+
 def test_a_missing_fragment_is_said_and_never_skipped(store) -> None:
     (artifact,) = downloads.artifacts(recorded(store, PARTS, formats=("csv",)))
     store.delete(next(span.key for span in downloads.spans(artifact.layout) if span.key))
