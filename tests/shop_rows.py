@@ -35,6 +35,8 @@ DATA: dict[str, list[tuple[Any, ...]]] = {
 
 DATA["marks"] = [(note[0], mark) for note in DATA["notes"] for mark in ("x", "y", "z")[: note[0] % 4]]
 
+WHOLE = ("customer.country", "customer.addresses", "lines.sku", "lines.notes.marks")
+
 Predicate = Callable[[Mapping[str, Any]], bool]
 
 

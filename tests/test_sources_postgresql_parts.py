@@ -12,8 +12,10 @@ from outhaul import filters
 from outhaul.blocks import Range
 from outhaul.catalog import Type
 from outhaul.sources import _spool, postgresql
+from tests import databases
 from tests.postgres_reading import EVERYTHING, connected, reading
 from tests.selections import selection
+from tests.shop_rows import DATA, SCHEMA, WHOLE, counted, slow
 from tests.slow_reader import rows
 
 
@@ -61,6 +63,72 @@ def test_parents_that_turn_out_wide_are_cut_off(postgres_url: str, database: Any
             streams.append(len(read))
     assert ids == [str(number) for number in range(1, 1501)]
     assert 10 < len(streams) < 100
+
+
+@pytest.mark.parametrize("root", ["orders", "customers", "lines", "skus"])
+def test_runs_of_few_parents_give_the_same_rows(postgres_url: str, root: str, monkeypatch: Any) -> None:
+    for name, few in {"FIRST_PARENTS": 2, "FEWEST_PARENTS": 1, "MOST_PARENTS": 3}.items():
+        monkeypatch.setattr(postgresql, name, few)
+    includes = {
+        "orders": WHOLE,
+        "customers": ("orders.lines.notes.marks", "addresses", "country"),
+        "lines": ("notes.marks", "order.customer.addresses"),
+        "skus": ("lines.notes", "lines.order.lines"),
+    }
+    with databases.postgresql(postgres_url) as shop:
+        shop.run(*SCHEMA.strip().splitlines())
+        for table, values in DATA.items():
+            shop.fill(table, values)
+        node = selection(shop.reflect(), root, *includes[root])
+    with reading(postgres_url) as session:
+        streams = session.read(node, EVERYTHING, "json")
+        found = [rows([stream]) for stream in streams]
+        assert [row for run in found for row in run] == slow(node, {})
+        assert max(len(run) for run in found) == 3
+        assert session.count(node) == counted([row for run in found for row in run], node)
+
+
+def test_text_keys_follow_their_own_collation(postgres_url: str, database: Any, monkeypatch: Any) -> None:
+    monkeypatch.setattr(postgresql, "FIRST_PARENTS", 3)
+    monkeypatch.setattr(postgresql, "MOST_PARENTS", 7)
+    words = [
+        "a10",
+        "a9",
+        "b",
+        "_x",
+        "ä",
+        "z",
+        "Zz",
+        "",
+        " ",
+        "é1",
+        "e2",
+        "ss1",
+        "ß2",
+        "-1",
+        "1",
+        "10",
+        "9",
+        "x'y",
+        "~",
+    ]
+    wanted = (
+        "SELECT collname FROM pg_collation WHERE collname IN ('C', 'default', 'en-x-icu', 'pg_unicode_fast')"
+    )
+    for (collation,) in database.execute(wanted).fetchall():
+        database.execute("DROP TABLE IF EXISTS b, a")
+        database.execute(f'CREATE TABLE a (id text COLLATE "{collation}" PRIMARY KEY, pad text)')
+        database.execute("CREATE TABLE b (n int PRIMARY KEY, a_id text REFERENCES a)")
+        for number, word in enumerate(words):
+            database.execute("INSERT INTO a VALUES (%s, repeat('x', 500))", (word,))
+            database.execute("INSERT INTO b VALUES (%s, %s), (%s, %s)", (number, word, number + 100, word))
+        tree = selection(postgresql.reflect(postgres_url), "a", "bs")
+        with reading(postgres_url) as session:
+            for parts in ((EVERYTHING,), session.split(tree, 2000)):
+                found = [row for part in parts for row in rows(session.read(tree, part, "json"))]
+                assert sorted(row["id"] for row in found) == sorted(words)
+                assert all(len(row["bs"]) == 2 for row in found)
+            assert len(parts) > 2
 
 
 def test_what_does_not_fit_into_memory_waits_in_an_unnamed_file(

@@ -247,7 +247,7 @@ def test_odd_tables_are_read_whole_and_in_parts(file: Path) -> None:
 
 def test_batches_are_bounded_by_the_widest_row(file: Path, monkeypatch: Any) -> None:
     monkeypatch.setattr(_sqlite_shape, "SMALL_FILE", 0)
-    monkeypatch.setattr(_sqlite_shape, "BATCH_BYTES", 1_000_000)
+    monkeypatch.setattr(sqlite, "WIDE_BYTES", 200_000)
     with writing(file) as connection:
         connection.execute(
             "CREATE TABLE wide (id INTEGER PRIMARY KEY, t TEXT, parent_id INT REFERENCES wide)"
@@ -261,9 +261,16 @@ def test_batches_are_bounded_by_the_widest_row(file: Path, monkeypatch: Any) -> 
     with reading(file) as session:
         for name, widest in (("wide", 20_000), ("wider", 40_000)):
             seen: list[int] = []
-            monkeypatch.setattr(session._library, "batches", watched(session._library.batches, seen))
-            assert len(rows(session.read(selection(catalog, name), EVERYTHING, "json"))) == 3000
-            assert widest < max(seen) < 1_000_000
+            with monkeypatch.context() as patched:
+                patched.setattr(session._library, "batches", watched(session._library.batches, seen))
+                assert len(rows(session.read(selection(catalog, name), EVERYTHING, "json"))) == 3000
+            assert widest < max(seen) < 300_000
+            assert len(seen) < 100
+        tree, seen = selection(catalog, "wide", "wides"), []
+        monkeypatch.setattr(session._library, "batches", watched(session._library.batches, seen))
+        found = rows(session.read(tree, EVERYTHING, "json"))
+        assert [len(row["wides"]) for row in found if row["wides"]] == [3000]
+        assert max(seen) < 300_000
 
 
 def watched(batches: Any, seen: list[int]) -> Any:

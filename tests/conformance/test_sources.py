@@ -24,7 +24,7 @@ from outhaul.errors import SchemaChanged, SourceAway
 from tests import databases
 from tests.databases import Database
 from tests.selections import plan, selection
-from tests.shop_rows import DATA, SCHEMA, Predicate, counted, slow
+from tests.shop_rows import DATA, SCHEMA, WHOLE, Predicate, counted, slow
 from tests.slow_reader import rows
 
 EVERYTHING = Range()
@@ -34,9 +34,6 @@ KINDS: dict[str, Callable[[Any], AbstractContextManager[Database]]] = {
     "postgresql": databases.postgresql,
     "sqlite": databases.sqlite,
 }
-
-
-WHOLE = ("customer.country", "customer.addresses", "lines.sku", "lines.notes.marks")
 
 
 def test_every_source_is_put_to_the_test() -> None:

@@ -45,7 +45,7 @@ class Query:
     rows there are, `source` the to-one nodes too. `chain`: key columns of the root and of each to-many node on the
     way, this one last. `columns`: position in `outputs` by path; `anchor`, `own`: positions of key texts. `mirror`:
     columns below the root that equal its key, for which a planner does not see by itself that its range holds too.
-    `holds`: the columns of each table whose values make up a row.
+    `raws`: the columns, as they are stored, behind the outputs; `holds`: the tables that they are of.
     """
 
     node: Node
@@ -62,7 +62,8 @@ class Query:
     anchor: tuple[int, ...]
     own: tuple[int, ...]
     chain: tuple[Element, ...]
-    holds: tuple[tuple[Place, tuple[str, ...]], ...]
+    raws: tuple[Element, ...]
+    holds: tuple[Place, ...]
     mirror: tuple[Element, ...] = ()
     children: tuple[Query, ...] = ()
 
@@ -133,13 +134,6 @@ def tree(node: Node, tongue: Tongue, style: Style, leaf: str | None = None) -> Q
     return _Reading(node, tongue, style, leaf).query((node,), ())
 
 
-def _holds(spine: tuple[Node, ...]) -> Iterator[tuple[Place, tuple[str, ...]]]:
-    for node in spine[:-1]:
-        yield place_of(node), tuple(column.column for column in node.key)
-    for node in joined(spine[-1]):
-        yield place_of(node), tuple(dict.fromkeys(each.column for each in (*node.columns, *node.key)))
-
-
 def joined(node: Node) -> list[Node]:
     """The nodes whose columns stand in one row: this one and the to-one nodes below."""
     return [node, *(below for child in node.one_children for below in joined(child))]
@@ -155,21 +149,25 @@ class _Output:
     """The columns of one SELECT as they are gathered."""
 
     elements: list[Element] = field(default_factory=list)
+    raws: list[Element] = field(default_factory=list)
     columns: dict[Path, int] = field(default_factory=dict)
     kinds: dict[Path, Kind] = field(default_factory=dict)
 
-    def add(self, path: Path, element: Element, kind: Kind | None = None) -> None:
-        self.columns[path] = len(self.elements)
+    def add(self, path: Path, element: Element, kind: Kind | None = None, raw: Element | None = None) -> None:
+        self.columns[path] = self._said(element, raw)
         if kind is not None:
             self.kinds[path] = kind
-        self.elements.append(element)
 
-    def key(self, element: Element) -> int:
+    def key(self, element: Element, raw: Element) -> int:
         """Where the key's text stands: an output that says the same serves for both."""
         for number, seen in enumerate(self.elements):
             if seen is element:
                 return number
+        return self._said(element, raw)
+
+    def _said(self, element: Element, raw: Element | None) -> int:
         self.elements.append(element)
+        self.raws += [] if raw is None else [raw]
         return len(self.elements) - 1
 
 
@@ -211,7 +209,8 @@ class _Reading:
             anchor=anchor,
             own=own,
             chain=tuple(at.c[column.column] for each, at in keyed for column in each.key),
-            holds=tuple(_holds(spine)),
+            raws=tuple(output.raws),
+            holds=tuple(place_of(each) for each in (*spine[:-1], *joined(node))),
             mirror=self._mirror(spine, tables),
             children=tuple(self.query(spine + steps, tuple(step.name for step in steps)) for steps in below),
         )
@@ -244,7 +243,7 @@ class _Reading:
         style: Style = self._style if node is self._root else "json"
         for column in node.columns:
             element, kind = self._tongue.text(table.c[column.column], column, style)
-            output.add((*at, column.key), element, kind)
+            output.add((*at, column.key), element, kind, table.c[column.column])
 
     def _say_ones(
         self,
@@ -268,7 +267,8 @@ class _Reading:
     def _key_texts(self, output: _Output, keyed: list[tuple[Node, sa.FromClause]]) -> Iterator[int]:
         for node, table in keyed:
             for column in node.key:
-                yield output.key(self._tongue.text(table.c[column.column], column, "csv")[0])
+                raw = table.c[column.column]
+                yield output.key(self._tongue.text(raw, column, "csv")[0], raw)
 
     def _below(self, node: Node, at: tuple[Node, ...]) -> Iterator[tuple[Node, ...]]:
         """The way to each to-many node that is reached through to-one nodes only."""

@@ -18,6 +18,7 @@ from sqlalchemy.engine import make_url
 from outhaul.errors import OuthaulError, SchemaChanged, SourceAway, SourceBusy, SourceError
 
 BLOCK_BYTES = 2 << 20
+MOST_BATCHES = 512  # batches of a single row weigh far more than their values
 BUSY_SECONDS = 5
 
 Result = TypeVar("Result")
@@ -165,8 +166,9 @@ class Library:
         return cursor, cursor.fetch_record_batch()
 
     def _gathered(self, reader: pa.RecordBatchReader) -> pa.Table | None:
-        held, weight = [], 0
-        while weight < BLOCK_BYTES and not self._cancelled:
+        held: list[pa.RecordBatch] = []
+        weight = 0
+        while weight < BLOCK_BYTES and len(held) < MOST_BATCHES and not self._cancelled:
             try:
                 held.append(reader.read_next_batch())
             except StopIteration:

@@ -18,13 +18,11 @@ from outhaul.sources._fingerprints import Fingerprints
 from outhaul.sources._select import Place, chained, has_many, touched
 from outhaul.sources._sqlite_library import Library
 
-BATCH_BYTES = (
-    16 << 20
-)  # of one cursor; the library holds a whole batch of rows, and one more is in the making
-MOST_ROWS = 4096
+MOST_ROWS = 4096  # in a batch, which the library holds whole, with one more in the making
+NARROW = (
+    2000  # bytes of a row; as text it is six times as long at the very most, where JSON escapes every letter
+)
 SMALL_FILE = 16 << 20  # bytes; no batch of rows can hold more than the file
-GROWN = 6  # JSON writes a control character in six
-PER_VALUE = 32  # the longest text of a number
 SAMPLED_ROWS = 200
 
 ALL = Range()
@@ -52,7 +50,7 @@ class Shape:
     def __init__(self, library: Library) -> None:
         self._library = library
         self._tables: dict[str, Table] = {}
-        self._widths: dict[tuple[str, tuple[str, ...]], int] = {}
+        self._widths: dict[str, float] = {}
 
     def table(self, name: str) -> Table:
         if name not in self._tables:
@@ -95,30 +93,17 @@ class Shape:
         pages = self._library.fetch("SELECT page_count * page_size FROM pragma_page_count, pragma_page_size")
         return int(pages[0][0])
 
-    def batch_rows(self, holds: Iterable[tuple[Place, tuple[str, ...]]]) -> int:
-        """How many rows of these columns, joined, a batch may hold and stay within BATCH_BYTES, whatever they hold."""
-        if self.file_bytes() <= SMALL_FILE:
-            return MOST_ROWS
-        widest = sum(
-            GROWN * self._widest(name, columns) + PER_VALUE * len(columns)
-            for (_, name), columns in holds
-            if columns
-        )
-        return max(1, min(MOST_ROWS, BATCH_BYTES // max(1, widest)))
+    def narrow(self, places: Iterable[Place]) -> bool:
+        """Whether no row of these tables, joined, can be wider than NARROW."""
+        return self.file_bytes() <= SMALL_FILE or sum(self._widest(name) for _, name in places) <= NARROW
 
-    def _widest(self, name: str, columns: tuple[str, ...]) -> int:
-        """Bytes of the widest row, from a pass over the pages; of a view, whose rows lie nowhere, from its values."""
-        if (name, columns) not in self._widths:
-            payload, values = (
-                "SELECT mx_payload FROM dbstat WHERE name = ? AND aggregate = TRUE",
-                _octets(columns),
-            )
-            if self.table(name).stored:
-                found = self._library.fetch(payload, (name,))
-            else:
-                found = self._library.fetch(f"SELECT max({values}) FROM {quoted(name)}")  # noqa: S608  # quoted names
-            self._widths[name, columns] = int((found and found[0][0]) or 0)
-        return self._widths[name, columns]
+    def _widest(self, name: str) -> float:
+        """Bytes of the widest row, from a pass over the pages; the rows of a view lie nowhere."""
+        if name not in self._widths:
+            payload = "SELECT mx_payload FROM dbstat WHERE name = ? AND aggregate = TRUE"
+            found = self._library.fetch(payload, (name,)) if self.table(name).stored else [(math.inf,)]
+            self._widths[name] = found[0][0] or 0 if found else math.inf
+        return self._widths[name]
 
     def size(self, node: Node) -> int:
         """Estimated bytes of the selection's text, from the span of row numbers and a few rows at its ends."""

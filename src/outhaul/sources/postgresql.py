@@ -79,7 +79,13 @@ def count(url: str, node: Node, timeout: float) -> int | None:
     select = statement(tree(node, TONGUE, "csv").counted())
     given = settings(timeout, timeout) | {"client_connection_check_interval": "0"}
     try:
-        with psycopg.connect(plain(url), connect_timeout=max(2, int(timeout)), autocommit=True) as connection:
+        with psycopg.connect(
+            plain(url),
+            connect_timeout=max(2, int(timeout)),
+            autocommit=True,
+            client_encoding="utf8",  # that of the statement; else it would be the database's
+            application_name="outhaul count",
+        ) as connection:
             names, values = list(given), list(given.values())
             connection.execute(APPLY, (names, values))
             answer = connection.execute(select.encode()).fetchone()

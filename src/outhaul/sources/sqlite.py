@@ -18,16 +18,17 @@ from outhaul.plan import Node, Plan
 from outhaul.sources._blocks import block, unreadable, whole
 from outhaul.sources._fingerprints import Fingerprints, check
 from outhaul.sources._reflect_sqlite import reflect
-from outhaul.sources._select import Query, Style, bounds, edges, has_many, tree
+from outhaul.sources._select import Query, Style, bounds, edges, has_many, say, tree
 from outhaul.sources._sqlite_copy import Prepared, prepare
 from outhaul.sources._sqlite_doctor import examine, grants
 from outhaul.sources._sqlite_library import Library, file_of, read_only
-from outhaul.sources._sqlite_shape import Shape, within_rows
+from outhaul.sources._sqlite_shape import MOST_ROWS, NARROW, Shape, within_rows
 from outhaul.sources._sqlite_text import TONGUE, statement, textual
 
 __all__ = ["Prepared", "Session", "check", "connect", "count", "examine", "grants", "prepare", "reflect"]
 
 SHARED = False
+WIDE_BYTES = 32 << 20  # of a batch of wide rows
 STEPS = 10_000  # of SQLite's machine between two looks at the clock
 
 
@@ -55,6 +56,9 @@ def count(url: str, node: Node, timeout: float) -> int | None:
         raise SourceAway(f"The SQLite file cannot be read: {error}.") from error
     except sqlite3.Error as error:
         raise SourceError(f"The source could not answer: {error}.") from error
+
+
+Bounds = list[sa.ColumnElement[bool]]
 
 
 class Session:
@@ -110,26 +114,44 @@ class Session:
             query.node, query.path, self._blocks(query, part, ordered=ordered), query.kinds, children
         )
 
-    def _within(self, query: Query, part: Range) -> list[sa.ColumnElement[bool]]:
+    def _within(self, query: Query, part: Range) -> Bounds:
         if part.by == "ctid":
             return within_rows(part, self._shape.table(query.node.table).rowid or "rowid")
         return list(bounds(query, TONGUE, edges(part)))
 
     def _blocks(self, query: Query, part: Range, *, ordered: bool) -> Iterator[Block]:
         width = len(query.outputs)
-        words, params = textual(
-            query.rows(*self._within(query, part), ordered=ordered), width, ordered=ordered
-        )
-        rows = self._shape.batch_rows(query.holds)
-        head = 1  # the row of empty texts
-        for table in self._library.batches(words, params, rows):
-            columns = [whole(column).view(pa.binary()) for column in table.slice(head).columns]
-            head = 0
-            for number, column in enumerate(columns):
-                if unreadable(column) is not None:
-                    raise self._unreadable(query, part, number)
-            if len(columns[0]):
-                yield block(query, columns)
+        for within, batch_rows in self._batches(query, self._within(query, part), ordered=ordered):
+            words, params = textual(query.rows(*within, ordered=ordered), width, ordered=ordered)
+            head = 1  # the row of empty texts
+            for table in self._library.batches(words, params, batch_rows):
+                columns = [whole(column).view(pa.binary()) for column in table.slice(head).columns]
+                head = 0
+                for number, column in enumerate(columns):
+                    if unreadable(column) is not None:
+                        raise self._unreadable(query, part, number)
+                if len(columns[0]):
+                    yield block(query, columns)
+
+    def _batches(self, query: Query, within: Bounds, *, ordered: bool) -> Iterator[tuple[Bounds, int]]:
+        """What to read, and how many rows at a time, so that no batch is large whatever the rows hold.
+
+        Wide rows are read apart from the others where no order is asked for.
+        """
+        if self._shape.narrow(query.holds):
+            yield within, MOST_ROWS
+            return
+        bytes_of = [sa.func.coalesce(sa.func.octet_length(raw), say("0")) for raw in query.raws]
+        is_wide = sum(bytes_of, say("0")) > say(str(NARROW))
+        text_of = [sa.func.coalesce(sa.func.octet_length(output), say("0")) for output in query.outputs]
+        widest = sa.select(sa.func.max(sum(text_of, say("0")))).select_from(query.source)
+        found = self._library.fetch(*statement(widest.where(*query.where, *within, is_wide)))[0][0]
+        few = max(1, min(MOST_ROWS, WIDE_BYTES // found)) if found else MOST_ROWS
+        if ordered or not found:
+            yield within, few
+        else:
+            yield [*within, sa.not_(is_wide)], MOST_ROWS
+            yield [*within, is_wide], few
 
     def _unreadable(self, query: Query, part: Range, number: int) -> UnreadableValue:
         """Looks the row up once more, with its key."""
