@@ -7,9 +7,13 @@ from typing import Any
 
 class OuthaulError(Exception):
     """Root of the tree. `where` is the path inside the request (`("filters", "code_eq")`), empty when there is none;
-    `wrong` the offending name or value and `choices` the valid ones, both already part of the text."""
+    `wrong` the offending name or value and `choices` the valid ones, both already part of the text.
+
+    `outside`: what a tenant reads instead of a text that may name hosts, roles, paths or others' rows; "": the text.
+    """
 
     title = "Something went wrong"
+    outside = ""
 
     def __init__(
         self,
@@ -147,46 +151,54 @@ class SourceError(OuthaulError):
     """The source did not give what it was asked for."""
 
     title = "Source error"
+    outside = "The database did not give what it was asked for."
 
 
 class SourceAway(SourceError):
     """The source cannot be reached, or the connection broke."""
 
     title = "Source away"
+    outside = "The database cannot be reached. Try again later."
 
 
 class SourceTimeout(SourceError):
     title = "Source timeout"
+    outside = ""
 
 
 class SourceBusy(SourceError):
     """The source is locked by somebody else."""
 
     title = "Source busy"
+    outside = "The database is busy. Try again later."
 
 
 class SourceForbids(SourceError):
     """The role lacks a right; the hint names the GRANT."""
 
     title = "Source forbids"
+    outside = "The database does not let the service read this."
 
 
 class SchemaChanged(SourceError):
     """A table is not what it was when the plan was made or the instant was taken."""
 
     title = "Schema changed"
+    outside = "What is to be read has changed since the export was asked for. Ask for it again."
 
 
 class SnapshotLost(SourceError):
     """The keeper of the instant has gone: the parts run again under a new one."""
 
     title = "Snapshot lost"
+    outside = "The instant of the export was lost. Start it again."
 
 
 class UnreadableValue(SourceError):
     """A stored value cannot be written without changing it; names table, key and column."""
 
     title = "Unreadable value"
+    outside = ""
 
 
 class WorkerLost(OuthaulError):
@@ -199,6 +211,7 @@ class StoreError(OuthaulError):
     """The store did not take or give an object."""
 
     title = "Store error"
+    outside = "The files of exports cannot be written or read."
 
 
 class StoreFull(StoreError):
@@ -209,9 +222,17 @@ class Unproven(OuthaulError):
     """The proof does not hold: rows, ranges or bytes differ from what was recorded; `facts` holds both sides."""
 
     title = "Not proven"
+    outside = "The files could not be proven, so none can be downloaded. Start the export again."
 
 
 class Misconfigured(OuthaulError):
     """A setting, catalog file or command line that cannot work."""
 
     title = "Misconfigured"
+    outside = "The service is not set up for this."
+
+
+def outside(name: str) -> str:
+    """The sentence for tenants of the error of this class name; "" where its own text is for everybody."""
+    kind = globals().get(name)
+    return str(kind.outside) if isinstance(kind, type) and issubclass(kind, OuthaulError) else ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import AsyncIterator, Generator, Iterator, Mapping
 from typing import Any
 
@@ -21,6 +22,8 @@ STATUSES: Mapping[type[OuthaulError], int] = {
     StoreError: 503,
     OuthaulError: 500,
 }
+
+log = logging.getLogger("outhaul.links")
 
 
 def links(exports: Exports) -> Route:
@@ -67,9 +70,11 @@ async def _sent(first: bytes, pieces: Iterator[bytes]) -> AsyncIterator[bytes]:
 
 
 def _refusal(error: OuthaulError) -> Response:
-    """One sentence, with what to do."""
+    """One sentence, with what to do; a link may be in anybody's hands, so nothing of the operator's own."""
+    if error.outside:
+        log.warning("a link: %s", error)
     status = next(STATUSES[kind] for kind in type(error).__mro__ if kind in STATUSES)
     headers: dict[str, Any] = dict(ALWAYS)
     if isinstance(error, BadRange):
         headers["Content-Range"] = f"bytes */{error.facts['length']}"
-    return PlainTextResponse(f"{error}\n", status, headers)
+    return PlainTextResponse(f"{error.outside or error}\n", status, headers)

@@ -149,12 +149,15 @@ def place(error: errors.OuthaulError) -> tuple[str, ...]:
     return where
 
 
-def document(error: errors.OuthaulError, trace: str) -> tuple[int, dict[str, Any]]:
-    """Status and body for an error; what only we can mend is told by its `trace`, never by its text."""
+def document(error: errors.OuthaulError, trace: str, *, openly: bool = False) -> tuple[int, dict[str, Any]]:
+    """Status and body for an error; what only we can mend is told by its `trace`, never by its text. `openly`: the
+    asker may read what is the operator's own."""
     said, where = words(error), place(error)
     title, detail = said.title or error.message, said.detail or str(error)
     if said is BROKEN:
         detail = f"Something went wrong on our side. Mention {trace} when you report it."
+    elif error.outside and not openly:
+        detail = f"{error.outside} Mention {trace} when you report it."
     if said.rule and where:
         detail = f"{'.'.join(where)} - {error}"
     entry: dict[str, Any] = {"title": title[:LONGEST], "detail": detail[:LONGEST], "code": said.code}

@@ -9,6 +9,7 @@ from typing import Any
 from urllib.parse import quote, urlencode
 
 from outhaul.dialects.commercelayer.parse import Page
+from outhaul.errors import outside
 from outhaul.export import Export, Status
 
 STATUSES: Mapping[Status, str] = {
@@ -26,10 +27,12 @@ RELATIONSHIPS = ("events", "versions", "event_stores")
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """What an answer holds beside the export: `base` is the absolute address of `/api`, `trace` names the request."""
+    """What an answer holds beside the export: `base` is the absolute address of `/api`, `trace` names the request.
+    `openly`: the asker may read what is the operator's own."""
 
     base: str
     trace: str
+    openly: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +51,10 @@ def resource(export: Export, links: Links, setting: Setting) -> dict[str, Any]:
         "id": export.id,
         "type": "exports",
         "links": {"self": own, **manifest},
-        "attributes": _asked(export) | _lived(export) | {"attachment_url": links.attachment} | _kept(export),
+        "attributes": _asked(export)
+        | _lived(export)
+        | {"attachment_url": links.attachment}
+        | _kept(export, setting),
         "relationships": {
             name: {"links": {"self": f"{own}/relationships/{name}", "related": f"{own}/{name}"}}
             for name in RELATIONSHIPS
@@ -100,9 +106,9 @@ def _lived(export: Export) -> dict[str, Any]:
     }
 
 
-def _kept(export: Export) -> dict[str, Any]:
+def _kept(export: Export, setting: Setting) -> dict[str, Any]:
     return {
-        "errors_log": _errors(export),
+        "errors_log": _errors(export, setting),
         "created_at": _time(export.created_at),
         "updated_at": _time(export.updated_at),
         "reference": export.reference,
@@ -118,12 +124,19 @@ def status(export: Export) -> str:
     return STATUSES[export.status]
 
 
-def _errors(export: Export) -> dict[str, str]:
+def _errors(export: Export, setting: Setting) -> dict[str, str]:
     if export.status is Status.EXPIRED:
         return {
             "Gone": "The files were kept until the end of their retention and are removed. Create the export again."
         }
-    return {error["error"]: f"{error['message']} {error.get('hint', '')}".rstrip() for error in export.errors}
+    return {error["error"]: _told(error, export.id, setting) for error in export.errors}
+
+
+def _told(error: Mapping[str, Any], export_id: str, setting: Setting) -> str:
+    public = outside(error["error"])
+    if public and not setting.openly:
+        return f"{public} Mention {export_id} when you report it."
+    return f"{error['message']} {error.get('hint', '')}".rstrip()
 
 
 def _time(moment: datetime | None) -> str | None:

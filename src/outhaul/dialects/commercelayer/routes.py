@@ -65,7 +65,9 @@ def _answer(request: Request, error: Exception) -> Document:
         error = HTTP_ERRORS.get(error.status_code) or NotFound("There is nothing at this address.")
     if not isinstance(error, OuthaulError):
         error = OuthaulError(type(error).__name__)
-    status, document = errors.document(error, trace)
+    if error.outside:
+        log.warning("request %s: %s", trace, error)
+    status, document = errors.document(error, trace, openly=getattr(request.state, "openly", False))
     return Document(document, status)
 
 
@@ -79,6 +81,7 @@ def signed_in(request: Request) -> Caller:
     if kind.lower() != "bearer":
         raise NotSignedIn("A bearer token is needed.")
     caller: Caller = request.app.state.access.caller(token.strip())
+    request.state.openly = caller.all_tenants
     return caller
 
 
@@ -176,7 +179,11 @@ def _exports(request: Request) -> Exports:
 
 
 def _setting(request: Request) -> render.Setting:
-    return render.Setting(request.scope["outhaul.base"] + PREFIX, request.scope["outhaul.trace"])
+    return render.Setting(
+        base=request.scope["outhaul.base"] + PREFIX,
+        trace=request.scope["outhaul.trace"],
+        openly=request.state.openly,
+    )
 
 
 def _single(request: Request, caller: Caller, export: Export, status: int = 200) -> Document:
