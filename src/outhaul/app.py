@@ -6,6 +6,7 @@ import ipaddress
 import logging
 import re
 import secrets
+import shutil
 import signal
 import socket
 import sys
@@ -57,6 +58,7 @@ class Outhaul:
         source_url = settings.require_source()
         self.settings = settings
         self.catalog = catalog
+        self._scratch = settings.state.absolute() / "scratch"
         self._terms = _ledger_terms(settings)
         self.ledger = Ledger(settings.ledger_url, self._terms)
         self.store = siblings.load(stores, settings.store_url.partition(":")[0]).open_store(
@@ -83,6 +85,8 @@ class Outhaul:
         with ExitStack() as opened:
             opened.enter_context(self.ledger)
             self.ledger.migrate()
+            shutil.rmtree(self._scratch, ignore_errors=True)  # copies that a killed worker has left
+            self._scratch.mkdir(mode=0o700)
             if siblings.load(sources, self.catalog.source).SHARED:
                 opened.enter_context(self._children("outhaul.snapshots", 1))
             self.engine.start()
@@ -101,6 +105,9 @@ class Outhaul:
             "source": self.settings.require_source(),
             "store": self.settings.store_url,
             "terms": self._terms.to_data(),
+            "scratch": str(self._scratch),
+            "copy_bytes": self.settings.sqlite_copy,
+            "hold": self.settings.sqlite_hold,
         }
         argv = [sys.executable, "-m", module]
         return siblings.load(engines, "local").Engine(argv, slots, config, self.nudge)

@@ -96,6 +96,12 @@ class Settings(BaseSettings):
     instant_kept: Duration = Field(
         timedelta(minutes=10), description="how long an interrupted export keeps its instant"
     )
+    sqlite_copy: ByteSize = Field(
+        ByteSize(2_000_000_000), ge=0, description="largest SQLite file without WAL that is copied to be read"
+    )
+    sqlite_hold: bool = Field(
+        False, description="rather than copy such a file, let its writers wait while an export reads it"
+    )
     count_timeout: Duration = Field(
         timedelta(seconds=5), description="longest count of rows before the answer"
     )
