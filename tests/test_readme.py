@@ -13,6 +13,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import httpx
 import psycopg
@@ -56,7 +57,7 @@ def environment(postgres_server: Server) -> Iterator[dict[str, str]]:
             connection.execute("CREATE ROLE reader LOGIN")
             connection.execute("GRANT SELECT ON ALL TABLES IN SCHEMA public TO reader")
         kept = {name: value for name, value in os.environ.items() if not name.startswith(("OUTHAUL_", "PG"))}
-        yield kept | {"PGPORT": str(postgres_server.port), "OUTHAUL_MIN_FREE": "1"}
+        yield kept | {"PGPORT": str(urlsplit(url).port), "OUTHAUL_MIN_FREE": "1"}
         with psycopg.connect(url, autocommit=True) as connection:
             connection.execute("DROP OWNED BY reader")
             connection.execute("DROP ROLE reader")
@@ -122,7 +123,7 @@ def test_one_can_serve_ask_follow_download_and_verify(
     asking = [each for block in BLOCKS[3:5] for each in block]
     with served(line, place, environment):
         typed(asking, place, environment)
-    (file,) = place.glob("*.json.gz")
+    (file,) = place.glob("orders/*.json.gz")
     rows = json.loads(gzip.decompress(file.read_bytes()))
     assert [(row["id"], row["customer"]["id"]) for row in rows] == ORDERS
 

@@ -84,11 +84,22 @@ def end_leftover(folder: Path) -> None:
     if not record.exists():
         return
     pid = int(record.read_text() or 0)
-    if str(folder / "state") in _command(pid):
-        with suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGTERM)
-        _await_gone(pid)
+    _tell(pid, signal.SIGTERM, folder)
+    deadline = time.monotonic() + PATIENCE
+    while _works_in(folder, pid) and time.monotonic() < deadline:
+        time.sleep(LOOK)
+    _tell(pid, signal.SIGKILL, folder)
     record.unlink()
+
+
+def _tell(pid: int, sign: signal.Signals, folder: Path) -> None:
+    if _works_in(folder, pid):
+        with suppress(ProcessLookupError):
+            os.kill(pid, sign)
+
+
+def _works_in(folder: Path, pid: int) -> bool:
+    return str(folder / "state") in _command(pid)
 
 
 def _command(pid: int) -> str:
@@ -101,15 +112,6 @@ def _command(pid: int) -> str:
         ["ps", "-ww", "-o", "command=", "-p", str(pid)], capture_output=True, text=True, check=False
     )
     return shown.stdout
-
-
-def _await_gone(pid: int) -> None:
-    deadline = time.monotonic() + PATIENCE
-    with suppress(ProcessLookupError):
-        while time.monotonic() < deadline:
-            os.kill(pid, 0)
-            time.sleep(LOOK)
-        os.kill(pid, signal.SIGKILL)
 
 
 def _await_listening(process: subprocess.Popen[bytes], port: int, log: Path) -> None:
