@@ -34,7 +34,7 @@ class Pairs(tuple[tuple[str, Any], ...]):
         return Pairs(pair for pair in self if pair[0] not in keys)
 
     @property
-    def keys(self) -> list[str]:
+    def names(self) -> list[str]:
         return [name for name, _ in self]
 
 

@@ -38,7 +38,7 @@ def same(found: list[_oracle.Pairs], expected: list[_oracle.Pairs], *, ordered: 
         expected = sorted(expected, key=lambda row: int(row.get("id").text))
     assert len(found) == len(expected)
     for here, there in zip(found, expected, strict=True):
-        assert here.keys == there.keys
+        assert here.names == there.names
         wrong = [(a, b) for a, b in zip(here, there, strict=True) if a != b]
         assert not wrong, f"row {there.get('id')}: (found, expected) {wrong[:3]}"
 

@@ -54,7 +54,7 @@ def check_hostile(url: str, form: str, names: list[str], room: Path) -> None:
             answer = service.fetch(asker.link(export_id))
             found = _oracle.rows(form, answer.content)
             assert sorted(_oracle.numbers(found, "id")) == [number, number + 100], name
-            assert {*found[0].keys} == {"id", *(column for column in HOSTILE if column.lower() != "order")}
+            assert {*found[0].names} == {"id", *(column for column in HOSTILE if column.lower() != "order")}
             disposition = answer.headers["Content-Disposition"]
             assert "\n" not in disposition
             assert "/" not in disposition.split("filename*=")[1].split("''")[-1]
