@@ -84,11 +84,6 @@ class Engine:
             dead, self._dead = self._dead, []
             return tuple(dead)
 
-    def pids(self) -> tuple[int, ...]:
-        """Process ids of the children, for whoever watches their memory."""
-        with self._lock:
-            return tuple(child.process.pid for child in self._children.values())
-
     def close(self, patience: float = PATIENCE) -> None:
         """Tell the children to end, and end those that do not within `patience` seconds."""
         self._closing.set()

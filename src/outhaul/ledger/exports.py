@@ -158,32 +158,18 @@ class Exports(Snapshots):
             found = sa.select(exports.c.tables).where(exports.c.id == export_id)
             return read.execute(found).scalar_one_or_none() or {}
 
-    def errors(self, export_id: str) -> tuple[Mapping[str, Any], ...]:
-        """Why it has failed: `error`, `message`, `hint` and, where one is at fault, `part`."""
-        return self.get(export_id).errors
-
     def parts(self, export_id: str) -> tuple[Part, ...]:
         """All parts of the current generation, part 0 first."""
         with self._read() as read:
             rows = read.execute(sa.select(parts).where(parts.c.export == export_id).order_by(parts.c.n))
             return tuple(part_of(row) for row in rows)
 
-    def fragments(
-        self,
-        export_id: str,
-        selection: int | None = None,
-        format: str | None = None,  # noqa: A002  # the noun's own word
-    ) -> tuple[Fragment, ...]:
+    def fragments(self, export_id: str) -> tuple[Fragment, ...]:
         """What settled parts have written, by part and sequence."""
         wanted = sa.select(fragments).where(fragments.c.export == export_id)
-        if selection is not None:
-            wanted = wanted.where(fragments.c.selection == selection)
-        if format is not None:
-            wanted = wanted.where(fragments.c.format == format)
         with self._read() as read:
-            return tuple(
-                fragment_of(row) for row in read.execute(wanted.order_by(fragments.c.part, fragments.c.seq))
-            )
+            rows = read.execute(wanted.order_by(fragments.c.part, fragments.c.seq))
+            return tuple(fragment_of(row) for row in rows)
 
     def artifacts(self, export_id: str) -> tuple[Artifact, ...]:
         """What can be downloaded; empty until completed."""

@@ -16,8 +16,6 @@ from outhaul.ledger.database import moved
 from outhaul.ledger.events import tell
 from outhaul.ledger.tables import exports, fragments, parts, snapshots
 
-ENDED = (Status.COMPLETED, Status.FAILED, Status.INTERRUPTED)
-
 
 class Upkeep(Admission):
     """Time passes. Any process may take these steps, several at once too."""
