@@ -19,7 +19,7 @@ FAREWELL_SECONDS = 1.0
 # A version that does not know a setting does without it.
 APPLY = """
 SELECT set_config(given.name, given.value, false) FROM unnest($1::text[], $2::text[]) AS given(name, value)
-WHERE EXISTS (SELECT FROM pg_settings s WHERE lower(s.name) = lower(given.name))
+WHERE current_setting(given.name, true) IS NOT NULL
 """
 
 Result = TypeVar("Result")

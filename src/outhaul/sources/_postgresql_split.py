@@ -43,7 +43,8 @@ WITH place AS (
   UNION ALL SELECT c.* FROM place, pg_partition_tree(place.oid) t, pg_class c
   WHERE t.isleaf AND c.oid = t.relid AND c.oid <> place.oid
 )
-SELECT format('%I.%I', n.nspname, l.relname), l.relkind::text, coalesce(am.amname::text, ''), l.relhassubclass,
+SELECT n.nspname::text, l.relname::text, format('%I.%I', n.nspname, l.relname), l.relkind::text,
+       coalesce(am.amname::text, ''), l.relhassubclass,
        has_table_privilege(l.oid, 'SELECT') AND NOT row_security_active(l.oid), greatest(l.reltuples, 0)::float8,
        CASE WHEN l.relkind IN ('r', 'm') THEN pg_relation_size(l.oid) ELSE 0 END::bigint,
        CASE WHEN l.reltoastrelid <> 0 THEN pg_relation_size(l.reltoastrelid) ELSE 0 END::bigint,
@@ -54,14 +55,16 @@ ORDER BY l.oid
 
 AVERAGES = """
 SELECT s.attname::text, avg(s.avg_width)::float8
-FROM pg_stats s WHERE format('%I.%I', s.schemaname, s.tablename) = ANY($1::text[]) GROUP BY 1
+FROM pg_stats s WHERE s.schemaname = ANY($1::text[]::name[]) AND s.tablename = ANY($2::text[]::name[]) GROUP BY 1
 """
 
 
 @dataclass(frozen=True, slots=True)
 class Leaf:
-    """A table that holds rows of its own. Sizes in bytes."""
+    """A table that holds rows of its own; `name` is quoted, with its schema. Sizes in bytes."""
 
+    schema: str
+    table: str
     name: str
     kind: str
     method: str
@@ -105,7 +108,7 @@ def _planned_rows(wire: Wire, query: Query) -> float:
 
 def _node_bytes(wire: Wire, node: Node, rows: float) -> float:
     parts = leaves(wire, (node.schema, node.table))
-    averages = dict(wire.fetch(AVERAGES, [part.name for part in parts]))
+    averages = dict(wire.fetch(AVERAGES, [part.schema for part in parts], [part.table for part in parts]))
     text = rows * sum(_width(column, averages) for column in node.columns)
     stored, there = sum(part.size for part in parts), max(rows, sum(part.rows for part in parts), 1.0)
     if not averages:  # never analyzed: no less than what lies on disk

@@ -100,7 +100,7 @@ def count(url: str, node: Node, timeout: float) -> int | None:
 
 APPLY = """
 SELECT set_config(given.name, given.value, false) FROM unnest(%s::text[], %s::text[]) AS given(name, value)
-WHERE EXISTS (SELECT FROM pg_settings s WHERE lower(s.name) = lower(given.name))
+WHERE current_setting(given.name, true) IS NOT NULL
 """
 
 
