@@ -67,11 +67,16 @@ def test_a_running_export_looks_as_in_the_contract() -> None:
 
 
 def test_a_completed_export_has_its_links_and_all_its_progress() -> None:
-    done = replace(RUNNING, status=Status.COMPLETED, processed=300, completed_at=NOON, estimated_completion_at=None)
+    done = replace(
+        RUNNING, status=Status.COMPLETED, processed=300, completed_at=NOON, estimated_completion_at=None
+    )
     shown = render.resource(done, render.Links("https://a/file", "https://a/manifest"), SETTING)
     attributes = shown["attributes"]
     assert (attributes["status"], attributes["progress"]) == ("completed", 100.0)
-    assert (attributes["attachment_url"], shown["links"]["manifest"]) == ("https://a/file", "https://a/manifest")
+    assert (attributes["attachment_url"], shown["links"]["manifest"]) == (
+        "https://a/file",
+        "https://a/manifest",
+    )
     assert attributes["completed_at"] == "2018-01-01T12:00:00.000Z"
 
 
@@ -82,10 +87,18 @@ def test_every_status_has_a_word_of_the_contract() -> None:
 
 @pytest.mark.parametrize(
     ("times", "word"),
-    [({"completed_at": NOON}, "completed"), ({"failed_at": NOON}, "failed"), ({"interrupted_at": NOON}, "interrupted")],
+    [
+        ({"completed_at": NOON}, "completed"),
+        ({"failed_at": NOON}, "failed"),
+        ({"interrupted_at": NOON}, "interrupted"),
+    ],
 )
-def test_an_expired_export_keeps_its_word_and_says_that_its_files_are_gone(times: dict[str, Any], word: str) -> None:
-    attributes = render.resource(replace(RUNNING, status=Status.EXPIRED, **times), render.Links(), SETTING)["attributes"]
+def test_an_expired_export_keeps_its_word_and_says_that_its_files_are_gone(
+    times: dict[str, Any], word: str
+) -> None:
+    attributes = render.resource(replace(RUNNING, status=Status.EXPIRED, **times), render.Links(), SETTING)[
+        "attributes"
+    ]
     assert attributes["status"] == word
     assert attributes["attachment_url"] is None
     assert "Create the export again" in attributes["errors_log"]["Gone"]
@@ -94,7 +107,9 @@ def test_an_expired_export_keeps_its_word_and_says_that_its_files_are_gone(times
 def test_empty_members_are_empty_and_never_null() -> None:
     plain = replace(RUNNING, draft=json.loads(json.dumps(asdict(Draft((Selection("skus"),))))), metadata={})
     attributes = render.resource(plain, render.Links(), SETTING)["attributes"]
-    assert {name: attributes[name] for name in ("includes", "fields", "filters", "metadata", "errors_log")} == {
+    assert {
+        name: attributes[name] for name in ("includes", "fields", "filters", "metadata", "errors_log")
+    } == {
         "includes": [],
         "fields": [],
         "filters": {},
@@ -128,7 +143,9 @@ def test_pages_have_counts_and_absolute_links() -> None:
         (9, 11, {"first": 1, "prev": 2, "last": 2}),
     ],
 )
-def test_the_first_page_has_no_prev_and_the_last_no_next(number: int, total: int, links: dict[str, int]) -> None:
+def test_the_first_page_has_no_prev_and_the_last_no_next(
+    number: int, total: int, links: dict[str, int]
+) -> None:
     shown = render.page([], total, parse.Page(number, 10), SETTING)["links"]
     assert shown == {
         name: f"https://exports.example.com/api/exports?page[number]={page}&page[size]=10"
@@ -152,7 +169,14 @@ def test_a_creation_becomes_a_draft() -> None:
         )
     )
     assert draft == Draft(
-        (Selection("skus", ("code", "prices.*"), ("prices",), {"code_eq": "AAA", "status_in": ["a", "b"], "stock_gt": 3}),),
+        (
+            Selection(
+                "skus",
+                ("code", "prices.*"),
+                ("prices",),
+                {"code_eq": "AAA", "status_in": ["a", "b"], "stock_gt": 3},
+            ),
+        ),
         formats=("csv",),
         compress="gzip",
         reference="r",
@@ -163,7 +187,9 @@ def test_a_creation_becomes_a_draft() -> None:
 
 
 def test_json_with_gzip_is_what_is_meant_when_nothing_is_said() -> None:
-    draft = parse.creation(document(resource_type="skus", includes=None, fields=None, filters=None, metadata=None))
+    draft = parse.creation(
+        document(resource_type="skus", includes=None, fields=None, filters=None, metadata=None)
+    )
     assert (draft.formats, draft.compress, draft.selections[0]) == (("json",), "gzip", Selection("skus"))
 
 
@@ -172,9 +198,13 @@ def test_plain_files_can_be_asked_for() -> None:
 
 
 def test_an_update_moves_and_amends() -> None:
-    assert parse.update(document(_interrupt=True, reference="x"), "a") == parse.Change("interrupt", {"reference": "x"})
+    assert parse.update(document(_interrupt=True, reference="x"), "a") == parse.Change(
+        "interrupt", {"reference": "x"}
+    )
     assert parse.update(document(_start=True), "a") == parse.Change("start", {})
-    assert parse.update(document(_start=False, reference=None), "a") == parse.Change(None, {"reference": None})
+    assert parse.update(document(_start=False, reference=None), "a") == parse.Change(
+        None, {"reference": None}
+    )
     assert parse.update(document(metadata=None), "a") == parse.Change(None, {"metadata": {}})
 
 
@@ -192,7 +222,9 @@ def test_pages_are_read_from_the_query() -> None:
         (
             "too_many",
             core.TooMuch(
-                "must be less than or equal to 10", where=("records_count",), facts={"value": 100, "limit": 10}
+                "must be less than or equal to 10",
+                where=("records_count",),
+                facts={"value": 100, "limit": 10},
             ),
         ),
     ],
@@ -204,7 +236,13 @@ def test_errors_are_said_as_in_the_contract(name: str, error: core.OuthaulError)
 
 @pytest.mark.parametrize(
     ("name", "body"),
-    [("blank", document()), ("blank", document(resource_type="")), ("no_data", {}), ("no_data", []), ("no_data", None)],
+    [
+        ("blank", document()),
+        ("blank", document(resource_type="")),
+        ("no_data", {}),
+        ("no_data", []),
+        ("no_data", None),
+    ],
 )
 def test_bodies_without_what_is_needed_are_refused_as_in_the_contract(name: str, body: Any) -> None:
     with pytest.raises(core.Refused) as refused:
