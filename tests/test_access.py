@@ -84,14 +84,22 @@ def test_what_is_no_token_signs_nobody_in(access: Access, wrong: str) -> None:
 
 def test_a_changed_token_signs_nobody_in(access: Access) -> None:
     token, kept = access.make_token("x", all_tenants=True)
-    for wrong in (token[:-1], token + "A", token.swapcase(), kept.id, hashlib.sha256(token.encode()).hexdigest()):
+    for wrong in (
+        token[:-1],
+        token + "A",
+        token.swapcase(),
+        kept.id,
+        hashlib.sha256(token.encode()).hexdigest(),
+    ):
         with pytest.raises(NotSignedIn):
             access.caller(wrong)
 
 
 def test_an_expired_token_and_a_revoked_one_are_refused_alike(access: Access) -> None:
     old, _ = access.make_token("old", all_tenants=True, expires_at=datetime.now(UTC) - timedelta(seconds=1))
-    good, kept = access.make_token("good", all_tenants=True, expires_at=datetime.now(UTC) + timedelta(hours=1))
+    good, kept = access.make_token(
+        "good", all_tenants=True, expires_at=datetime.now(UTC) + timedelta(hours=1)
+    )
     access.caller(good)
     access.revoke(kept.id)
     said = set()
