@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import resource
 import shutil
 import sqlite3
@@ -18,6 +17,7 @@ import pytest
 from tests import postgres
 from tests.postgres import Server
 from tests.system import _oracle, _outhaul, _shop
+from tests.system._disk import Disk
 from tests.system._outhaul import Asker, Run, Service, until
 from tests.system._proxy import Proxy, proxy
 from tests.system._shop import Shop
@@ -94,28 +94,6 @@ def test_a_service_at_its_limit_of_file_size_fails_and_starts_again(big_sqlite: 
     finally:
         service.kill()
         service.client.close()
-
-
-class Disk:
-    """A small file system of our own, as only root can make it; elsewhere a folder with a limit on file sizes."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        folder.mkdir()
-        self.mounted = os.geteuid() == 0 and self._mount("size=2m")
-
-    def _mount(self, options: str) -> bool:
-        done = subprocess.run(
-            ["mount", "-t", "tmpfs", "-o", options, "tmpfs", self.folder], check=False, capture_output=True
-        )
-        return done.returncode == 0
-
-    def change(self, options: str) -> None:
-        subprocess.run(["mount", "-o", f"remount,{options}", self.folder], check=True, capture_output=True)
-
-    def remove(self) -> None:
-        if self.mounted:
-            subprocess.run(["umount", "-l", self.folder], check=False, capture_output=True)
 
 
 @pytest.fixture
