@@ -323,15 +323,17 @@ def test_the_files_of_what_is_over_are_deleted(ledger: Ledger, store: Any, done:
 
 def test_a_loop_acts_on_a_nudge_and_survives_a_failure(url: str, store: Any) -> None:
     with drafts.opened(url) as ledger:
-        engine = FakeEngine()
         broken = threading.Event()
 
-        def check(_: str) -> None:
-            if not broken.is_set():
-                broken.set()
-                raise ValueError("a slip")
+        class Slipping(FakeEngine):
+            def alive(self) -> Collection[str]:
+                if not broken.is_set():
+                    broken.set()
+                    raise ValueError("a slip")
+                return super().alive()
 
-        with reconcile.Loop(ledger, engine, store, check) as loop:
+        engine = Slipping()
+        with reconcile.Loop(ledger, engine, store, allow) as loop:
             drafts.create(ledger, checked=False)
             loop.nudge()
             assert broken.wait(10)

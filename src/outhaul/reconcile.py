@@ -12,13 +12,17 @@ from itertools import groupby, product
 from typing import Any, Protocol, Self
 
 from outhaul import downloads, manifest
-from outhaul.errors import OuthaulError, Unproven
+from outhaul.errors import OuthaulError, StoreError, Unproven
 from outhaul.export import Fragment
 from outhaul.ledger import AWAY, Done, Facts, Ledger
 
 TICK = 0.5  # seconds between two looks when nobody nudges
 SWEEP = 600.0  # seconds between two searches of the whole store for orphans
 
+UNSTARTED = OuthaulError(
+    "What this export asks for could not be looked at, so it was not started.",
+    hint="Ask for it again; if it comes back, tell whoever runs the service.",
+)
 UNCLOSED = OuthaulError(
     "The files were written, but the export could not be closed.",
     hint="Start it again; if it comes back, tell whoever runs the service.",
@@ -51,7 +55,8 @@ Check = Callable[[str], None]  # raises when what the export of this id asks for
 
 
 def once(ledger: Ledger, engine: Engine, store: Store, check: Check) -> None:
-    """Everything that is due now. Any process may do it at any time, several at once too."""
+    """Everything that is due now. Any process may do it at any time, several at once too. A fault with one export
+    holds up no other."""
     for name in engine.deaths():
         ledger.bury(name)
     ledger.lapse_snapshots()
@@ -68,23 +73,27 @@ def once(ledger: Ledger, engine: Engine, store: Store, check: Check) -> None:
         _close(ledger, store, export_id)
     ledger.expire()
     for export_id in ledger.littered():
-        store.delete(f"{export_id}/")
-        ledger.swept(export_id)
+        _clear(ledger, store, export_id)
 
 
 def _queue(ledger: Ledger, export_id: str, check: Check) -> None:
     """A tenant, field or resource may have been withdrawn since the plan was made."""
     try:
         check(export_id)
+    except AWAY:
+        raise
     except OuthaulError as error:
         ledger.refuse(export_id, error.as_data())
+    except Exception:
+        log.exception("export %s could not be looked at", export_id)
+        ledger.refuse(export_id, UNSTARTED.as_data())
     else:
         ledger.queue(export_id)
 
 
 def _close(ledger: Ledger, store: Store, export_id: str) -> None:
     """Prove, write the manifest last, complete. What cannot be proven or written fails, with the reason."""
-    facts = ledger.facts(export_id)
+    facts = _facts(ledger, export_id)
     if facts is None:
         return
     try:
@@ -102,6 +111,28 @@ def _close(ledger: Ledger, store: Store, export_id: str) -> None:
     else:
         if not ledger.complete(export_id, facts.export.generation, made, key):
             store.delete(key)
+
+
+def _facts(ledger: Ledger, export_id: str) -> Facts | None:
+    """None where there is nothing to close, or nothing that could be understood: then it has failed."""
+    try:
+        return ledger.facts(export_id)
+    except AWAY:
+        raise
+    except Exception:
+        log.exception("the records of export %s could not be read", export_id)
+        ledger.refuse(export_id, UNCLOSED.as_data())
+        return None
+
+
+def _clear(ledger: Ledger, store: Store, export_id: str) -> None:
+    """Delete the files of what is over; where that fails, the next look tries again."""
+    try:
+        store.delete(f"{export_id}/")
+    except StoreError as error:
+        log.warning("the files of export %s could not be deleted: %s", export_id, error)
+    else:
+        ledger.swept(export_id)
 
 
 def prove(facts: Facts, size: Callable[[str], int | None]) -> None:
