@@ -54,11 +54,11 @@ def until(true: Callable[[], Any], what: str = "", patience: float = 20.0) -> An
 class Children:
     """An engine over such children, and what they wrote down."""
 
-    def __init__(self, folder: Path, slots: int, program: str = CHILD) -> None:
+    def __init__(self, folder: Path, slots: int, program: str = CHILD, ahead: int | None = None) -> None:
         self.folder = folder
         self.nudged = threading.Event()
         argv = [sys.executable, "-c", program, str(folder)]
-        self.engine = Engine(argv, slots, {"secret": "s3cret"}, self.nudged.set)
+        self.engine = Engine(argv, slots, {"secret": "s3cret"}, self.nudged.set, ahead)
 
     def logs(self) -> dict[str, list[Any]]:
         return {
@@ -87,12 +87,12 @@ class Children:
 def children(tmp_path: Path) -> Iterator[Callable[..., Children]]:
     made: list[Children] = []
 
-    def make(slots: int, program: str = CHILD) -> Children:
-        one = Children(tmp_path, slots, program)
+    def make(slots: int, program: str = CHILD, ahead: int | None = None) -> Children:
+        one = Children(tmp_path, slots, program, ahead)
         made.append(one)
         one.engine.start()
         if program == CHILD:
-            until(lambda: len(one.logs()) == slots and all(one.logs().values()))
+            until(lambda: len(one.logs()) == (ahead or slots) and all(one.logs().values()))
         return one
 
     yield make
@@ -111,6 +111,20 @@ def test_every_delivery_reaches_one_child_and_each_end_is_a_nudge(children: Call
         run.engine.deliver(delivery(part))
     until(lambda: run.all_parts() == list(range(20)))
     assert run.nudged.wait(10)
+
+
+def test_children_that_nobody_needs_are_not_started(children: Callable[..., Children]) -> None:
+    run = children(3, ahead=1)
+    for part in range(5):
+        run.engine.deliver(delivery(part))
+        until(lambda done=part: run.all_parts() == list(range(done + 1)))
+    assert len(run.engine.alive()) == 1
+    for part in range(5, 9):
+        run.engine.deliver(delivery(part, "go"))
+    until(lambda: len(run.engine.alive()) == 3, "a crowd starts the others")
+    until(lambda: len([1 for parts in run.parts().values() if parts]) == 3)
+    run.finish("go")
+    until(lambda: run.all_parts() == list(range(9)))
 
 
 def test_the_configuration_is_not_on_the_command_line(children: Callable[..., Children]) -> None:

@@ -51,10 +51,12 @@ def offered(settings: Settings, reflected: Catalog) -> Catalog:
 
 
 class Outhaul:
-    """All that runs behind the doors, begun and ended as one. `exports` is the service, `access` who may use it."""
+    """All that runs behind the doors, begun and ended as one. `exports` is the service, `access` who may use it;
+    `ahead`: workers that are started before there is work for them, None for all."""
 
-    def __init__(self, settings: Settings, catalog: Catalog) -> None:
+    def __init__(self, settings: Settings, catalog: Catalog, *, ahead: int | None = None) -> None:
         prepare(settings.state)
+        self._ahead = ahead
         source_url = settings.require_source()
         self.settings = settings
         self.catalog = catalog
@@ -110,7 +112,7 @@ class Outhaul:
             "hold": self.settings.sqlite_hold,
         }
         argv = [sys.executable, "-m", module]
-        return siblings.load(engines, "local").Engine(argv, slots, config, self.nudge)
+        return siblings.load(engines, "local").Engine(argv, slots, config, self.nudge, self._ahead)
 
 
 def _ledger_terms(settings: Settings) -> LedgerTerms:

@@ -21,6 +21,9 @@ from outhaul.export import ACTIVE, Caller, Draft, Export, Selection, Status
 if TYPE_CHECKING:
     from outhaul.app import Outhaul
 
+WAITING = ACTIVE - {Status.RUNNING}
+START = 120  # seconds until a worker that does not begin counts as broken: it is ours alone
+MANY = 5  # files from which on they are counted and not named
 LOOK = 0.02  # seconds between two looks at a short export; ten times that when it is long
 US = Caller(id="command line", name="command line", tenant=None, all_tenants=True)
 SIZE = TypeAdapter(ByteSize)
@@ -68,7 +71,9 @@ def run(  # noqa: PLR0917  # typer passes them by name
     with folders.workspace(output) as work:
         made = _export(draft, work, parts, source=source, workers=workers, catalog=catalog, file=file)
         folders.publish(made, output)
-    options.people.print(f"{', '.join(path.name for path in made)} in {output}: complete and proven.")
+    names = [path.name for path in made]
+    files = ", ".join(names) if len(names) < MANY else f"{len(names) - 1} files, {names[-1]}"
+    options.people.print(f"{files} in {output}: complete and proven.")
 
 
 def _export(draft: Draft, work: Path, numbered: bool, file: Path | None, **flags: Any) -> list[Path]:
@@ -78,7 +83,7 @@ def _export(draft: Draft, work: Path, numbered: bool, file: Path | None, **flags
     own = {"state": work, "ledger": f"sqlite:///{work.absolute() / 'ledger.db'}", "store": _objects(work)}
     settings = options.settings(file, **flags, **own)
     catalog = app.offered(settings, app.reflect(settings))
-    with app.Outhaul(settings, catalog) as outhaul:
+    with app.Outhaul(settings, catalog, ahead=1) as outhaul:
         export = outhaul.exports.create(US, draft)
         try:
             _follow(outhaul, export, draft.selections[0].resource)
@@ -99,7 +104,12 @@ def _follow(outhaul: Outhaul, export: Export, what: str) -> None:
     with progress(what) as shown:
         while (export := outhaul.exports.get(US, export.id)).status in ACTIVE:
             shown.show(export)
-            time.sleep(LOOK if time.monotonic() - begun < 1 else 10 * LOOK)
+            spent = time.monotonic() - begun
+            if export.status in WAITING and spent > START:
+                raise OuthaulError(
+                    f"No worker has begun within {START} seconds.", hint="What it says stands above."
+                )
+            time.sleep(LOOK if spent < 1 else 10 * LOOK)
         shown.show(export)
     if export.status is not Status.COMPLETED:
         raise _failure(export)

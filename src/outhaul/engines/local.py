@@ -44,13 +44,22 @@ class _Waiting:
 class Engine:
     """Children that read one JSON line of configuration, then one a delivery, and write a line whenever they are idle.
     A child gets the next delivery only when it is idle, so that what is most urgent then goes first. The end of its
-    standard input tells a child to give back what it runs and to end; so it ends with us, however we end."""
+    standard input tells a child to give back what it runs and to end; so it ends with us, however we end.
+
+    `ahead`: how many are started before there is work for them; None for all."""
 
     def __init__(
-        self, argv: Sequence[str], slots: int, config: Mapping[str, Any], nudge: Callable[[], None]
+        self,
+        argv: Sequence[str],
+        slots: int,
+        config: Mapping[str, Any],
+        nudge: Callable[[], None],
+        ahead: int | None = None,
     ) -> None:
         self.argv = list(argv)
         self.slots = slots
+        self._ahead = slots if ahead is None else ahead
+        self._crowded = threading.Event()
         self._config = dict(config)
         self._nudge = nudge
         self._lock = threading.Lock()
@@ -62,7 +71,7 @@ class Engine:
 
     def start(self) -> None:
         for number in range(self.slots):
-            thread = threading.Thread(target=self._tend, name=f"tend-{number}", daemon=True)
+            thread = threading.Thread(target=self._tend, args=[number], name=f"tend-{number}", daemon=True)
             self._threads.append(thread)
             thread.start()
 
@@ -87,6 +96,7 @@ class Engine:
     def close(self, patience: float = PATIENCE) -> None:
         """Tell the children to end, and end those that do not within `patience` seconds."""
         self._closing.set()
+        self._crowded.set()
         with self._lock:
             children = list(self._children.values())
         for child in children:
@@ -124,9 +134,13 @@ class Engine:
                 child.idle = False
                 child.handed.append(waiting)
                 _say(child.process, waiting.delivery)
+        if len(self._waiting) > sum(not one.handed for one in self._children.values()):
+            self._crowded.set()
 
-    def _tend(self) -> None:
-        """Keep one child running until we close."""
+    def _tend(self, number: int) -> None:
+        """Keep one child running until we close; those that are not started ahead, from when there is a crowd."""
+        if number >= self._ahead:
+            self._crowded.wait()
         pause = 0.1
         while not self._closing.is_set():
             born = time.monotonic()
