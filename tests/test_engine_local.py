@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -115,9 +116,13 @@ def test_every_delivery_reaches_one_child_and_each_end_is_a_nudge(children: Call
 
 def test_children_that_nobody_needs_are_not_started(children: Callable[..., Children]) -> None:
     run = children(3, ahead=1)
+
+    def done(expected: list[int]) -> bool:
+        return run.all_parts() == expected
+
     for part in range(5):
         run.engine.deliver(delivery(part))
-        until(lambda done=part: run.all_parts() == list(range(done + 1)))
+        until(partial(done, list(range(part + 1))))
     assert len(run.engine.alive()) == 1
     for part in range(5, 9):
         run.engine.deliver(delivery(part, "go"))
