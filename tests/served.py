@@ -27,8 +27,8 @@ def put_together(source: str, state: Path, **flags: Any) -> Outhaul:
 
 
 @contextmanager
-def served(outhaul: Outhaul) -> Iterator[str]:
-    """The address at which the web app answers while the block runs."""
+def served(outhaul: Outhaul) -> Iterator[httpx.Client]:
+    """A client of the web app, which answers while the block runs."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         own = f"http://127.0.0.1:{listener.getsockname()[1]}"
         server = uvicorn.Server(uvicorn.Config(app.web(outhaul, own), log_config=None, lifespan="off"))
@@ -37,7 +37,8 @@ def served(outhaul: Outhaul) -> Iterator[str]:
         try:
             while not server.started:
                 time.sleep(0.005)
-            yield own
+            with httpx.Client(base_url=own, trust_env=False, timeout=30) as client:
+                yield client
         finally:
             server.should_exit = True
             thread.join()
@@ -46,10 +47,10 @@ def served(outhaul: Outhaul) -> Iterator[str]:
 class Asker:
     """Somebody with a token. `client` sends no token by itself."""
 
-    def __init__(self, outhaul: Outhaul, address: str, **granted: Any) -> None:
+    def __init__(self, outhaul: Outhaul, client: httpx.Client, **granted: Any) -> None:
         granted = granted or {"all_tenants": True}
         self.token, self.kept = outhaul.access.make_token("test", **granted)
-        self.client = httpx.Client(base_url=address, trust_env=False, timeout=30)
+        self.client = client
 
     def call(self, method: str, path: str, **more: Any) -> Any:
         headers = {"Authorization": f"Bearer {self.token}", "Accept": MEDIA_TYPE, "Content-Type": MEDIA_TYPE}

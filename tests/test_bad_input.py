@@ -35,9 +35,9 @@ def asker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Asker]:
     connection.close()
     outhaul = put_together(f"sqlite:///{folder}/shop.db", folder / "state")
     (folder / "shop.db").unlink()
-    with outhaul.ledger, served(outhaul) as address:
+    with outhaul.ledger, served(outhaul) as client:
         outhaul.ledger.migrate()
-        yield Asker(outhaul, address)
+        yield Asker(outhaul, client)
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,518 @@
+"""The service as a whole: exports of a real source by a real worker, tenants, links, starts and ends."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import io
+import json
+import re
+import sqlite3
+import time
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from ipaddress import ip_network
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from outhaul import config, manifest
+from outhaul.app import Address, Outhaul
+from outhaul.errors import Gone, NotAllowed, NotFound, WrongState
+from outhaul.export import Caller, Draft, Export, Selection, Status
+from tests.served import Asker, put_together, served
+
+ROWS = 120
+SHOP = f"""
+PRAGMA journal_mode = WAL;
+CREATE TABLE companies (id INTEGER PRIMARY KEY, name TEXT);
+CREATE TABLE orders (id INTEGER PRIMARY KEY, company_id INTEGER NOT NULL REFERENCES companies (id), note TEXT);
+CREATE TABLE countries (id INTEGER PRIMARY KEY, name TEXT);
+INSERT INTO companies VALUES (1, 'ALPHA'), (2, 'OMEGA');
+WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {ROWS})
+INSERT INTO orders SELECT i, 1 + i % 2, 'note ' || i FROM n;
+"""
+CATALOG = """
+[resources.companies]
+tenant = "id"
+[resources.orders]
+tenant = "company_id"
+[resources.countries]
+"""
+US = Caller("us", "us", None, all_tenants=True)
+ORDERS = Draft((Selection("orders"),), compress="gzip")
+
+
+def until(true: Callable[[], Any], what: str, patience: float = 30) -> Any:
+    deadline = time.monotonic() + patience
+    while not (value := true()):
+        assert time.monotonic() < deadline, f"not in {patience} s: {what}"
+        time.sleep(0.01)
+    return value
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("service")
+    with sqlite3.connect(folder / "shop.db") as connection:
+        connection.executescript(SHOP)
+    connection.close()
+    (folder / "catalog.toml").write_text(CATALOG)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def outhaul(place: Path) -> Iterator[Outhaul]:
+    with put_together(
+        f"sqlite:///{place}/shop.db", place / "state", catalog=place / "catalog.toml"
+    ) as outhaul:
+        yield outhaul
+
+
+@pytest.fixture(scope="module")
+def client(outhaul: Outhaul) -> Iterator[httpx.Client]:
+    with served(outhaul) as client:
+        yield client
+
+
+@pytest.fixture(scope="module")
+def asker(outhaul: Outhaul, client: httpx.Client) -> Asker:
+    return Asker(outhaul, client)
+
+
+def done(outhaul: Outhaul, export: Export) -> Export:
+    until(
+        lambda: outhaul.ledger.get(export.id).status not in {Status.CREATED, Status.QUEUED, Status.RUNNING},
+        "an end",
+    )
+    found = outhaul.ledger.get(export.id)
+    assert found.status is Status.COMPLETED, found.errors
+    return found
+
+
+def finished(asker: Asker, **attributes: Any) -> dict[str, Any]:
+    """The resource object of an export that was asked for and is completed."""
+    answer = asker.ask(**{"resource_type": "orders"} | attributes)
+    assert answer.status_code == 201, answer.text
+    export_id = answer.json()["data"]["id"]
+
+    def there() -> dict[str, Any] | None:
+        data: dict[str, Any] = asker.call("GET", f"/exports/{export_id}").json()["data"]
+        return data if data["attributes"]["status"] not in {"pending", "in_progress"} else None
+
+    data: dict[str, Any] = until(there, "an end")
+    assert data["attributes"]["status"] == "completed", data["attributes"]["errors_log"]
+    return data
+
+
+def test_an_export_is_asked_for_followed_and_downloaded(asker: Asker) -> None:
+    created = asker.ask(resource_type="orders", format="csv", reference="r", metadata={"a": [1, "é"]})
+    assert created.status_code == 201
+    data = created.json()["data"]
+    assert re.fullmatch(r"[A-Za-z]{10}", data["id"])
+    assert data["attributes"]["status"] in {"pending", "in_progress"}
+    assert data["attributes"]["records_count"] == ROWS
+    assert data["attributes"]["attachment_url"] is None
+    assert "manifest" not in data["links"]
+    data = finished(asker, format="csv", reference="r", metadata={"a": [1, "é"]})
+    assert (data["attributes"]["reference"], data["attributes"]["metadata"]) == ("r", {"a": [1, "é"]})
+    assert (data["attributes"]["processed_count"], data["attributes"]["progress"]) == (ROWS, 100.0)
+    answer = asker.client.get(data["attributes"]["attachment_url"])
+    assert answer.status_code == 200
+    assert "content-encoding" not in answer.headers
+    assert answer.headers["content-type"] == "application/gzip"
+    assert answer.headers["cache-control"] == "private, no-store, no-transform"
+    assert "filename*=UTF-8''orders.csv.gz" in answer.headers["content-disposition"]
+    rows = list(csv.reader(io.StringIO(gzip.decompress(answer.content).decode())))
+    assert rows == [
+        ["id", "company_id", "note"],
+        *([str(i), str(1 + i % 2), f"note {i}"] for i in range(1, ROWS + 1)),
+    ]
+
+
+def test_a_plain_file_and_ndjson_can_be_asked_for(asker: Asker) -> None:
+    data = finished(
+        asker, format="ndjson", compress=None, fields=["id", "company.name"], filters={"id_lteq": 2}
+    )
+    answer = asker.client.get(data["attributes"]["attachment_url"])
+    assert "filename*=UTF-8''orders.ndjson" in answer.headers["content-disposition"]
+    assert [json.loads(line) for line in answer.text.splitlines()] == [
+        {"id": 1, "company": {"name": "OMEGA"}},
+        {"id": 2, "company": {"name": "ALPHA"}},
+    ]
+
+
+def test_an_export_of_no_rows_is_an_explicit_empty_file(asker: Asker) -> None:
+    data = finished(asker, filters={"id_eq": 0})
+    assert data["attributes"]["records_count"] == 0
+    assert gzip.decompress(asker.client.get(data["attributes"]["attachment_url"]).content) == b"[]"
+
+
+def test_the_manifest_proves_the_file_over_http(asker: Asker) -> None:
+    data = finished(asker)
+    link = data["links"]["manifest"]
+    client = asker.client
+    answer = client.get(link)
+    assert answer.headers["content-type"] == "application/json"
+
+    def fetch(name: str, start: int, stop: int) -> Iterator[bytes]:
+        asked = {"Range": f"bytes={start}-{stop - 1}"}
+        found = client.get(link.rpartition("/")[0] + f"/{name}", headers=asked)
+        yield b"" if found.status_code == 416 else found.content
+
+    assert manifest.verify(answer.content, fetch, deep=True) == ()
+    same = asker.call("GET", f"/exports/{data['id']}/manifest", headers={"Accept": "application/json"})
+    assert same.content == answer.content
+
+
+def test_several_resources_in_two_formats_are_one_export(outhaul: Outhaul) -> None:
+    draft = Draft((Selection("orders"), Selection("companies")), formats=("csv", "ndjson"))
+    export = done(outhaul, outhaul.exports.create(US, draft))
+    assert export.matched == ROWS + 2
+    assert {
+        (one.selection, one.format, one.name, one.rows) for one in outhaul.ledger.artifacts(export.id)
+    } == {
+        (0, "csv", "orders.csv", ROWS),
+        (0, "ndjson", "orders.ndjson", ROWS),
+        (1, "csv", "companies.csv", 2),
+        (1, "ndjson", "companies.ndjson", 2),
+    }
+    assert len(outhaul.exports.links(US, export).artifacts) == 4
+
+
+def test_lists_come_in_pages_newest_first(asker: Asker) -> None:
+    made = [asker.ask(resource_type="companies").json()["data"]["id"] for _ in range(3)]
+    first = asker.call("GET", "/exports/?page[number]=1&page[size]=2").json()
+    second = asker.call("GET", "/exports?page[number]=2&page[size]=2").json()
+    assert [each["id"] for each in first["data"]] == made[:0:-1]
+    assert second["data"][0]["id"] == made[0]
+    assert first["meta"]["record_count"] >= 3
+    assert first["meta"]["page_count"] == -(-first["meta"]["record_count"] // 2)
+    assert first["links"]["next"].endswith("/api/exports?page[number]=2&page[size]=2")
+    assert "prev" not in first["links"]
+
+
+def test_a_tenant_gets_its_own_rows_and_sees_its_own_exports(
+    outhaul: Outhaul, client: httpx.Client, asker: Asker
+) -> None:
+    alpha, omega = (Asker(outhaul, client, tenant=company) for company in ("1", "2"))
+    data = finished(alpha, fields=["id", "company.name"])
+    assert data["attributes"]["records_count"] == ROWS // 2
+    assert data["meta"]["organization_id"] == "1"
+    text = gzip.decompress(client.get(data["attributes"]["attachment_url"]).content)
+    assert text.count(b"ALPHA") == ROWS // 2
+    assert b"OMEGA" not in text
+    path = f"/exports/{data['id']}"
+    calls: list[tuple[str, str]] = [
+        ("GET", path),
+        ("PATCH", path),
+        ("DELETE", path),
+        ("GET", f"{path}/manifest"),
+    ]
+    body = {"data": {"type": "exports", "attributes": {"reference": "mine"}}}
+    missing = omega.call("GET", "/exports/XAyRWNUzyN")
+    for method, where in calls:
+        answer = omega.call(method, where, **({"json": body} if method == "PATCH" else {}))
+        assert (answer.status_code, answer.json()) == (404, missing.json()), (method, where)
+    assert omega.call("GET", "/exports").json()["meta"]["record_count"] == 0
+    assert asker.call("GET", path).status_code == 200
+    assert alpha.call("GET", path).json()["data"]["attributes"]["reference"] is None
+
+
+def test_a_resource_without_a_tenant_rule_is_refused_to_a_tenant(
+    outhaul: Outhaul, client: httpx.Client
+) -> None:
+    answer = Asker(outhaul, client, tenant="1").ask(resource_type="countries")
+    (error,) = answer.json()["errors"]
+    assert (answer.status_code, error["code"]) == (401, "UNAUTHORIZED")
+    assert "countries" in error["detail"]
+
+
+def test_a_token_for_some_resources_exports_no_others(outhaul: Outhaul, client: httpx.Client) -> None:
+    asker = Asker(outhaul, client, all_tenants=True, resources=("companies",))
+    assert finished(asker, resource_type="companies")["attributes"]["records_count"] == 2
+    for asked in ({"resource_type": "orders"}, {"resource_type": "companies", "includes": ["orders"]}):
+        answer = asker.ask(**asked)
+        assert (answer.status_code, answer.json()["errors"][0]["code"]) == (401, "UNAUTHORIZED"), asked
+
+
+def test_a_reading_token_changes_nothing(outhaul: Outhaul, client: httpx.Client, asker: Asker) -> None:
+    export_id = finished(asker)["id"]
+    reader = Asker(outhaul, client, all_tenants=True, read_only=True)
+    before = asker.call("GET", "/exports").json()["meta"]["record_count"]
+    answers = [
+        reader.ask(resource_type="orders"),
+        reader.change(export_id, reference="x"),
+        reader.change(export_id, _interrupt=True),
+        reader.change(export_id, _start=True),
+        reader.call("DELETE", f"/exports/{export_id}"),
+    ]
+    assert {(one.status_code, one.json()["errors"][0]["code"]) for one in answers} == {(401, "UNAUTHORIZED")}
+    assert reader.call("GET", f"/exports/{export_id}").json()["data"]["attributes"]["reference"] is None
+    assert asker.call("GET", "/exports").json()["meta"]["record_count"] == before
+
+
+def test_what_may_be_changed_is_changed_and_nothing_else(asker: Asker) -> None:
+    export_id = finished(asker)["id"]
+    changed = asker.change(export_id, reference="r", reference_origin="o", metadata={"a": 1})
+    assert changed.status_code == 200
+    attributes = changed.json()["data"]["attributes"]
+    assert (attributes["reference"], attributes["reference_origin"], attributes["metadata"]) == (
+        "r",
+        "o",
+        {"a": 1},
+    )
+    for move in ("_interrupt", "_start"):
+        answer = asker.change(export_id, **{move: True})
+        (error,) = answer.json()["errors"]
+        assert (answer.status_code, error["source"]["pointer"]) == (422, "/data/attributes/status")
+        assert "completed" in error["detail"]
+
+
+def test_a_waiting_export_is_interrupted_and_started_again(outhaul: Outhaul, place: Path) -> None:
+    asleep = put_together(outhaul.settings.require_source(), place / "asleep", catalog=place / "catalog.toml")
+    with asleep.ledger, served(asleep) as client:
+        asleep.ledger.migrate()
+        asker = Asker(asleep, client)
+        export_id = asker.ask(resource_type="orders").json()["data"]["id"]
+        answer = asker.change(export_id, _interrupt=True)
+        assert answer.json()["data"]["attributes"]["status"] == "interrupted"
+        assert answer.json()["data"]["attributes"]["interrupted_at"]
+        assert asker.change(export_id, _interrupt=True).status_code == 422
+        answer = asker.change(export_id, _start=True)
+        assert (answer.status_code, answer.json()["data"]["attributes"]["status"]) == (200, "pending")
+
+
+def test_a_deleted_export_takes_its_links_and_files_along(outhaul: Outhaul, asker: Asker) -> None:
+    data = finished(asker)
+    link = data["attributes"]["attachment_url"]
+    objects = Path(outhaul.store.root) / data["id"]
+    assert list(objects.iterdir())
+    assert asker.call("DELETE", f"/exports/{data['id']}").status_code == 204
+    answer = asker.client.get(link)
+    assert answer.status_code == 410
+    assert "Create it again" in answer.text
+    assert asker.call("GET", f"/exports/{data['id']}").status_code == 404
+    assert asker.call("DELETE", f"/exports/{data['id']}").status_code == 404
+    until(lambda: not objects.exists() or not list(objects.iterdir()), "its files are swept", 2)
+
+
+def test_a_link_ends_with_its_time_its_token_and_its_export(outhaul: Outhaul, client: httpx.Client) -> None:
+    asker = Asker(outhaul, client)
+    data = finished(asker)
+    link = data["attributes"]["attachment_url"]
+    assert client.head(link).status_code == 200
+    token, name = link.split("/")[-2:]
+    for wrong in (
+        f"{token}x/{name}",
+        f"x{token}/{name}",
+        f"{token}/other.json.gz",
+        f"{token}/..%2fledger.db",
+        name,
+    ):
+        answer = client.get(f"/files/{wrong}")
+        assert answer.status_code == 404, wrong
+    outhaul.access.revoke(asker.kept.id)
+    answer = client.get(link)
+    assert (answer.status_code, "revoked" in answer.text) == (410, True)
+
+
+def test_an_expired_link_says_what_to_do(outhaul: Outhaul, monkeypatch: pytest.MonkeyPatch) -> None:
+    export = done(outhaul, outhaul.exports.create(US, ORDERS))
+    token, name = outhaul.exports.links(US, export).artifacts[0].split("/")[-2:]
+    later = time.time() + 301
+    monkeypatch.setattr("outhaul.service.datetime", _Later(later))
+    with pytest.raises(Gone, match="Ask the export for a new one"):
+        outhaul.exports.open(token, name)
+
+
+class _Later:
+    """A clock that shows another time."""
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds = seconds
+
+    def now(self, zone: Any) -> Any:
+        from datetime import datetime
+
+        return datetime.fromtimestamp(self.seconds, zone)
+
+
+def test_expired_files_are_said_to_be_gone(outhaul: Outhaul, place: Path) -> None:
+    state = place / "short"
+    with (
+        put_together(
+            outhaul.settings.require_source(), state, catalog=place / "catalog.toml", retention="1s"
+        ) as short,
+        served(short) as client,
+    ):
+        asker = Asker(short, client)
+        data = finished(asker)
+        path = f"/exports/{data['id']}"
+        until(
+            lambda: asker.call("GET", path).json()["data"]["attributes"]["attachment_url"] is None,
+            "it expires",
+        )
+        attributes = asker.call("GET", path).json()["data"]["attributes"]
+        assert (attributes["status"], list(attributes["errors_log"])) == ("completed", ["Gone"])
+        assert client.get(data["attributes"]["attachment_url"]).status_code == 410
+        assert asker.call("GET", f"{path}/manifest").status_code == 404
+
+
+def test_ranges_are_pieces_of_the_whole(asker: Asker) -> None:
+    link = finished(asker)["attributes"]["attachment_url"]
+    client = asker.client
+    whole = client.get(link)
+    etag, size = whole.headers["etag"], len(whole.content)
+    for asked, expected in (
+        ("0-0", whole.content[:1]),
+        ("5-", whole.content[5:]),
+        ("-7", whole.content[-7:]),
+    ):
+        answer = client.get(link, headers={"Range": f"bytes={asked}"})
+        assert (answer.status_code, answer.content) == (206, expected)
+    assert client.get(link, headers={"If-None-Match": etag}).status_code == 304
+    assert client.get(link, headers={"Range": "bytes=0-0", "If-Range": '"x"'}).status_code == 200
+    beyond = client.get(link, headers={"Range": f"bytes={size}-"})
+    assert (beyond.status_code, beyond.headers["content-range"]) == (416, f"bytes */{size}")
+    head = client.head(link)
+    assert (head.headers["content-length"], head.content) == (str(size), b"")
+
+
+def test_a_file_that_vanished_from_the_store_is_no_empty_success(outhaul: Outhaul, asker: Asker) -> None:
+    data = finished(asker)
+    for path in (Path(outhaul.store.root) / data["id"]).iterdir():
+        if not path.name.startswith("manifest"):
+            path.unlink()
+    with pytest.raises(httpx.RemoteProtocolError, match="without sending complete"):
+        asker.client.get(data["attributes"]["attachment_url"])
+
+
+def test_a_full_disk_refuses_new_exports_in_words(outhaul: Outhaul, place: Path) -> None:
+    source = outhaul.settings.require_source()
+    full = put_together(source, place / "full", catalog=place / "catalog.toml", min_free=10**18)
+    with full.ledger, served(full) as client:
+        full.ledger.migrate()
+        asker = Asker(full, client)
+        answer = asker.ask(resource_type="orders")
+        assert answer.status_code == 503
+        assert "1,000,000,000,000,000,000" in answer.json()["errors"][0]["detail"]
+        assert asker.call("GET", "/exports").json()["meta"]["record_count"] == 0
+
+
+def changed(outhaul: Outhaul, place: Path, catalog: str) -> Outhaul:
+    """The same ledger under another catalog file, as after a restart."""
+    file = place / "changed.toml"
+    file.write_text(catalog)
+    return put_together(outhaul.settings.require_source(), outhaul.settings.state, catalog=file)
+
+
+@pytest.mark.parametrize(
+    ("catalog", "error"),
+    [
+        ('[resources.companies]\ntenant = "id"\n', "UnknownResource"),
+        ("[resources.orders]\n", "NotAllowed"),
+        ('[resources.orders]\ntenant = "id"\n', "SchemaChanged"),
+        ('[resources.orders]\ntenant = "company_id"\nhide = ["note"]\n', "UnknownField"),
+        ('[resources.orders]\ntenant = "company_id"\n[resources.orders.fixed]\nid_gt = 5\n', "SchemaChanged"),
+    ],
+    ids=["resource", "tenant", "rule", "field", "condition"],
+)
+def test_what_was_withdrawn_before_the_start_fails_at_the_start(
+    catalog: str, error: str, outhaul: Outhaul, place: Path
+) -> None:
+    alpha = Caller("alpha", "alpha", "1")
+    export = outhaul.exports.create(alpha, Draft((Selection("orders", fields=("id", "note")),)))
+    with pytest.raises(Exception, match=r"\S") as refused:
+        changed(outhaul, place, catalog).exports.check(export.id)
+    assert type(refused.value).__name__ == error
+    changed(outhaul, place, CATALOG + "[resources.companies.segments]\n").exports.check(export.id)
+
+
+def test_an_export_whose_token_was_revoked_does_not_start(outhaul: Outhaul) -> None:
+    _, kept = outhaul.access.make_token("x", all_tenants=True)
+    export = outhaul.exports.create(Caller(kept.id, "x", None, all_tenants=True), ORDERS)
+    outhaul.exports.check(export.id)
+    outhaul.access.revoke(kept.id)
+    with pytest.raises(NotAllowed, match="revoked"):
+        outhaul.exports.check(export.id)
+
+
+def test_a_caller_of_no_tenant_sees_nothing(outhaul: Outhaul) -> None:
+    nobody = Caller("nobody", "nobody", None)
+    export = outhaul.exports.create(US, ORDERS)
+    with pytest.raises(NotAllowed):
+        outhaul.exports.get(nobody, export.id)
+    with pytest.raises(NotAllowed):
+        outhaul.exports.list(nobody, limit=1)
+    with pytest.raises(NotAllowed):
+        outhaul.exports.create(nobody, ORDERS)
+    done(outhaul, export)
+    with pytest.raises(WrongState):
+        outhaul.exports.interrupt(US, export.id)
+    with pytest.raises(NotFound):
+        outhaul.exports.get(US, "' OR 1=1 --")
+
+
+PROXY, STRANGER = ("10.0.0.1", 1), ("192.0.2.1", 1)
+
+
+@pytest.mark.parametrize(
+    ("client", "headers", "public_url", "base"),
+    [
+        (PROXY, {"host": "evil"}, None, "http://evil"),
+        (STRANGER, {"host": "evil"}, None, "http://own:1"),
+        (
+            STRANGER,
+            {"host": "evil", "x-forwarded-host": "evil", "x-forwarded-proto": "https"},
+            None,
+            "http://own:1",
+        ),
+        (PROXY, {"host": "a", "x-forwarded-host": "b", "x-forwarded-proto": "https"}, None, "https://b"),
+        (PROXY, {"host": "a", "x-forwarded-host": "b:8443, c"}, None, "http://b:8443"),
+        (PROXY, {"host": "a", "x-forwarded-host": "b/c?d"}, None, "http://own:1"),
+        (PROXY, {"host": "a", "x-forwarded-proto": "javascript"}, None, "http://own:1"),
+        (PROXY, {"host": "a", "x-forwarded-host": "b"}, "https://x.example/y", "https://x.example/y"),
+        (STRANGER, {"host": "evil"}, "https://x.example/y", "https://x.example/y"),
+        (None, {"host": "evil"}, None, "http://own:1"),
+    ],
+)
+def test_only_configured_proxies_say_where_we_are(
+    client: Any, headers: dict[str, str], public_url: str | None, base: str
+) -> None:
+    address = Address(_nothing, "http://own:1", public_url, (ip_network("10.0.0.0/8"),))
+    pairs = [(name.encode(), value.encode()) for name, value in headers.items()]
+    assert address.base({"type": "http", "scheme": "http", "headers": pairs, "client": client}) == base
+
+
+async def _nothing(*_: Any) -> None:
+    pass
+
+
+def test_a_public_url_with_a_path_builds_every_link_and_is_taken_off_requests(
+    outhaul: Outhaul, place: Path
+) -> None:
+    settings = config.load({"public_url": "https://x.example/exports/"})
+    assert settings.public_url == "https://x.example/exports"
+    there = put_together(
+        outhaul.settings.require_source(),
+        place / "public",
+        catalog=place / "catalog.toml",
+        public_url="https://x.example/exports/",
+        link_lifetime=timedelta(minutes=1),
+    )
+    with there, served(there) as client:
+        asker = Asker(there, client)
+        data = finished(asker)
+        assert data["links"]["self"] == f"https://x.example/exports/api/exports/{data['id']}"
+        link = data["attributes"]["attachment_url"]
+        assert link.startswith("https://x.example/exports/files/")
+        path = link.removeprefix("https://x.example")
+        assert client.get(path).status_code == 200
+        assert client.get(path.removeprefix("/exports")).status_code == 200
+        prefixed = asker.client.get(
+            "/exports/api/exports", headers={"Authorization": f"Bearer {asker.token}"}
+        )
+        assert prefixed.json()["links"]["first"].startswith("https://x.example/exports/api/exports?")
