@@ -15,7 +15,7 @@ from outhaul.ledger.clock import now
 from outhaul.ledger.database import moved
 from outhaul.ledger.events import tell
 from outhaul.ledger.exports import fragment_of
-from outhaul.ledger.progress import shown, shown_export
+from outhaul.ledger.progress import HEAVY, shown, shown_export
 from outhaul.ledger.tables import artifacts, exports, fragments, parts
 from outhaul.ledger.upkeep import Upkeep
 from outhaul.plan import Plan
@@ -60,7 +60,9 @@ class Closing(Upkeep):
     def facts(self, export_id: str) -> Facts | None:
         """What is recorded now; None when it has been removed or begins anew."""
         with self._read() as read:
-            row = read.execute(shown().where(exports.c.id == export_id, states.present())).one_or_none()
+            heavy = [exports.c[name] for name in HEAVY]
+            wanted = shown(*heavy).where(exports.c.id == export_id, states.present())
+            row = read.execute(wanted).one_or_none()
             if row is None or row.counts is None:
                 return None
             done = sa.select(parts).where(parts.c.export == export_id, parts.c.n > 0).order_by(parts.c.n)

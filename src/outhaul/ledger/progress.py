@@ -15,11 +15,15 @@ from outhaul.ledger.tables import exports, parts
 SETTLED_RATE = 1.0  # seconds of work after which a rate says something
 
 
-def shown() -> sa.Select[Any]:
-    """Rows of `exports` with what `shown_export` needs beside them."""
+HEAVY = ("plan", "counts", "tables")  # nobody is shown these, and they grow with the tables that are read
+
+
+def shown(*more: sa.ColumnElement[Any]) -> sa.Select[Any]:
+    """Rows of `exports`, less what is HEAVY, with what `shown_export` needs beside them, and `more`."""
     count = sa.select(sa.func.count()).where(parts.c.export == exports.c.id, parts.c.n > 0)
     return sa.select(
-        exports,
+        *(column for column in exports.c if column.name not in HEAVY),
+        *more,
         now().label("now"),
         count.scalar_subquery().label("parts"),
         count.where(parts.c.state == "done").scalar_subquery().label("parts_done"),

@@ -9,11 +9,12 @@ from decimal import Decimal
 from typing import Any, NoReturn
 
 from outhaul.dialects.commercelayer import errors
-from outhaul.errors import Malformed, WrongValue
+from outhaul.errors import Malformed, TooMuch, WrongValue
 from outhaul.export import Draft, Selection
 
 TYPE = "exports"
 DEEPEST = 30  # levels of an attribute's value
+LARGEST_METADATA = 64 << 10  # bytes as JSON: kept with the export, and shown wherever it is
 PAGE_SIZE, LARGEST_PAGE = 10, 25  # Commerce Layer: "page[size] (default 10, max 25)"
 
 
@@ -219,8 +220,19 @@ def _texts(name: str, value: Any) -> None:
 
 
 def _compress(name: str, value: Any) -> None:
-    if value not in {None, "gzip"}:
+    if value is not None and value != "gzip":
         raise WrongValue("must be gzip or null", where=(name,), wrong=_shown(value), choices=("gzip", "null"))
+
+
+def _metadata(name: str, value: Any) -> None:
+    mapping(name, value)
+    size = len(json.dumps(value))
+    if size > LARGEST_METADATA:
+        raise TooMuch(
+            f"takes {size:,} bytes as JSON, and at most {LARGEST_METADATA:,} are kept",
+            where=(name,),
+            facts={"value": size, "limit": LARGEST_METADATA},
+        )
 
 
 text = _expect(str, "a string")
@@ -237,7 +249,7 @@ CREATION: Mapping[str, Check] = {
     "jwt_filters": flag,
     "reference": text,
     "reference_origin": text,
-    "metadata": mapping,
+    "metadata": _metadata,
     "compress": _compress,  # ours, not Commerce Layer's: null for a plain file
 }
 UPDATE: Mapping[str, Check] = {
@@ -245,5 +257,5 @@ UPDATE: Mapping[str, Check] = {
     "_interrupt": flag,
     "reference": text,
     "reference_origin": text,
-    "metadata": mapping,
+    "metadata": _metadata,
 }

@@ -8,6 +8,7 @@ from urllib.parse import parse_qsl
 
 from fastapi import APIRouter, Depends, FastAPI, Request, Response
 from fastapi.responses import JSONResponse
+from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -114,7 +115,7 @@ async def body(request: Request, _: SignedIn) -> Any:
             raise errors.BodyTooLarge(f"The body is larger than {limit} bytes.", facts={"limit": limit})
     if not raw:
         raise errors.ParamMissing("The required parameter, data, is missing.")
-    return parse.body(bytes(raw))
+    return await run_in_threadpool(parse.body, bytes(raw))
 
 
 def query(request: Request) -> list[tuple[str, str]]:
