@@ -8,6 +8,7 @@ import contextlib
 import json
 import logging
 import os
+import select
 import signal
 import sys
 import threading
@@ -28,10 +29,12 @@ STRAGGLE = 3.0  # seconds that other sessions of an export may outlive its insta
 
 log = logging.getLogger("outhaul.keeper")
 
-# The transaction must live as long as the export needs it, whatever the role's defaults are.
+# The transaction must live as long as the export needs it, whatever the role's defaults are; older servers know fewer.
 OPENING = (
-    "SET idle_in_transaction_session_timeout = 0",
-    "SET statement_timeout = 0",
+    """
+    SELECT set_config(name, '0', false) FROM pg_settings WHERE name IN (
+      'idle_in_transaction_session_timeout', 'idle_session_timeout', 'statement_timeout', 'transaction_timeout')
+    """,
     "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",
 )
 STRAGGLERS = """
@@ -66,13 +69,25 @@ class Keeper:
         self._drop(export for export in self._held if export not in kept)
         if time.monotonic() >= self._beat_at:
             self._beat_at = time.monotonic() + self._ledger.terms.lease.total_seconds() / 4
-            self._drop([export for export, held in self._held.items() if not self._lives(held)])
-            kept = self._ledger.beat_holds(self._name, list(self._held))
-            self._drop(export for export in self._held if export not in kept)
+            self._look(tuple(self._held.values()))
+            self._renew()
+        else:
+            self._look(_heard(self._held.values()))
         for wish in self._ledger.wanted():
             if not self._meet(wish):
                 break  # a source that hangs must not keep us from beating
         self._end_stragglers()
+
+    def _look(self, among: Iterable[_Held]) -> None:
+        """Drop those that have broken. To find that out may take long, so all others are renewed after each."""
+        for held in among:
+            if not self._lives(held):
+                self._drop([held.snapshot.export])
+                self._renew()
+
+    def _renew(self) -> None:
+        kept = self._ledger.beat_holds(self._name, list(self._held))
+        self._drop(export for export in self._held if export not in kept)
 
     def close(self) -> None:
         """Leave in order: the instants are lost, which is no fault of their exports."""
@@ -98,11 +113,16 @@ class Keeper:
         return True
 
     def _open(self, export: str) -> psycopg.Connection[tuple[Any, ...]]:
+        # A connection that a firewall has forgotten is found dead within a minute, idle or not.
         connection = psycopg.connect(
             self._source,
             autocommit=True,
             connect_timeout=CONNECT,
             application_name=f"outhaul keeper {export}",
+            keepalives_idle=30,
+            keepalives_interval=10,
+            keepalives_count=3,
+            tcp_user_timeout=20_000,
         )
         try:
             for statement in OPENING:
@@ -114,10 +134,13 @@ class Keeper:
 
     def _lives(self, held: _Held) -> bool:
         """Whether the transaction still holds its instant. If not, the export is told at once."""
-        with contextlib.suppress(psycopg.Error):
+        try:
             held.connection.execute("SELECT 1")
+        except psycopg.Error as broken:
+            reason = (str(broken).splitlines() or [type(broken).__name__])[0].rstrip(".")
+        else:
             return True
-        error = SnapshotLost("The connection that held the instant of this export broke.")
+        error = SnapshotLost(f"The connection that held the instant of this export broke: {reason}.")
         self._ledger.lost(held.snapshot.export, held.snapshot.generation, error.as_data())
         return False
 
@@ -144,6 +167,15 @@ class Keeper:
                 psycopg.connect(self._source, autocommit=True, connect_timeout=CONNECT) as connection,
             ):
                 connection.execute(STRAGGLERS, (label(one[1].export, one[1].generation),))
+
+
+def _heard(held: Iterable[_Held]) -> list[_Held]:
+    """Those whose server has said something unasked: nothing but a farewell."""
+    sockets = {one.connection.fileno(): one for one in held}
+    unasked = select.poll()
+    for number in sockets:
+        unasked.register(number, select.POLLIN)
+    return [sockets[number] for number, _ in unasked.poll(0)]
 
 
 def _said(error: psycopg.Error) -> SourceError:
