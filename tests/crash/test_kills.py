@@ -31,15 +31,20 @@ POINTS = [
     "before_settle:2",
     "after_settle:2",
 ]
-OFTEN = {"in_plan", "in_part:3", "~in_part:3", "freeze"}  # on SQLite the others are for `make test-all`
+# The others are for `make test-all`.
+OFTEN = {
+    "postgresql": {
+        *("in_plan", "in_part:3", "before_settle:2", "after_settle:2"),
+        *("~in_part:3", "~before_settle:2", "kill", "freeze", "cut"),
+    },
+    "sqlite": {"in_part:3", "~in_part:3"},
+}
 
 
 def on_both(*ways: str) -> list[Any]:
     """(source, ledger, way) for both houses."""
     return [
-        pytest.param(
-            *house, way, marks=pytest.mark.heavy if house[1] == "sqlite" and way not in OFTEN else ()
-        )
+        pytest.param(*house, way, marks=() if way in OFTEN[house[1]] else pytest.mark.heavy)
         for house in HOUSES
         for way in ways
     ]
