@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from typing import Any
@@ -105,6 +105,7 @@ class Resource:
     identity: str | None = None
     timestamps: tuple[str, ...] = ()
     description: str = ""
+    distant: bool = False  # a foreign table, or a view over one: its rows are of no instant of this database
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +131,11 @@ class Catalog:
     def resource(self, name: str) -> Resource:
         """A resource, offered or behind; KeyError."""
         return self.resources[name] if name in self.resources else self.behind[name]
+
+    def all(self) -> Iterator[Resource]:
+        """Every resource, offered or behind."""
+        yield from self.resources.values()
+        yield from self.behind.values()
 
     @property
     def fingerprint(self) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -72,6 +72,19 @@ def every(*conditions: Condition) -> Condition:
 def either(*conditions: Condition) -> Condition:
     """Any of the conditions; one alone stays itself."""
     return conditions[0] if len(conditions) == 1 else Either(conditions)
+
+
+def hops(condition: Condition) -> Iterator[Hop]:
+    """Every walk over a relationship that the condition takes."""
+    match condition:
+        case All(of) | Either(of):
+            for one in of:
+                yield from hops(one)
+        case Not(of=inner):
+            yield from hops(inner)
+        case Exists(hop, that):
+            yield hop
+            yield from hops(that)
 
 
 def to_data(condition: Condition) -> dict[str, Any]:

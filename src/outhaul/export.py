@@ -114,7 +114,7 @@ class Export:
     instant_at: Any = None
     position: int | None = None  # 1 is next; None when not waiting
     generation: int = 0
-    consistency: str = "snapshot"
+    consistency: str = "snapshot"  # snapshot: all of one instant; none: a foreign table is among what is read
     errors: tuple[Mapping[str, Any], ...] = ()
     reference: str | None = None
     reference_origin: str | None = None

@@ -8,6 +8,7 @@ from typing import Any
 
 from outhaul import filters
 from outhaul.catalog import Catalog, Field, Resource, Type
+from outhaul.conditions import hops
 from outhaul.errors import Malformed, NoKey, UnknownResource, UnknownSegment, UnknownSibling, WrongValue
 from outhaul.export import Caller, Draft, Selection
 from outhaul.filters import EVERYTHING, Condition, every
@@ -83,7 +84,7 @@ class Plan:
     fragment_rows: int | None
     tenant: str | None
     catalog: str  # fingerprint
-    consistency: str = "snapshot"
+    consistency: str = "snapshot"  # "none": a foreign table is read, whose rows no instant here can hold
 
 
 def build(
@@ -105,13 +106,13 @@ def build(
         raise Malformed("An export needs at least one resource.", where=("selections",))
     asker = _Asker(catalog, caller, limits)
     several = len(draft.selections) > 1
-    nodes = (
+    nodes = tuple(
         asker.selection(one, ("selections", number) if several else ())
         for number, one in enumerate(draft.selections)
     )
     return Plan(
         source=catalog.source,
-        selections=tuple(nodes),
+        selections=nodes,
         formats=_formats(draft, formats),
         compress=draft.compress and _known("compression", draft.compress, compressions, ("compress",)),
         part_bytes=_size(draft, "part_bytes") or part_bytes,
@@ -119,7 +120,17 @@ def build(
         fragment_rows=_size(draft, "fragment_rows"),
         tenant=caller.tenant,
         catalog=catalog.fingerprint,
+        consistency="none" if any(_distant(catalog, root) for root in nodes) else "snapshot",
     )
+
+
+def _distant(catalog: Catalog, root: Node) -> bool:
+    """Whether anything that the selection reads, its conditions too, is of no instant of this database."""
+    far = {(one.schema, one.table) for one in catalog.all() if one.distant}
+    read = {(node.schema, node.table) for _, node in places(root)}
+    for _, node in places(root):
+        read |= {(hop.schema, hop.table) for hop in hops(node.where)}
+    return bool(far & read)
 
 
 def _known(kind: str, name: str, names: Sequence[str], where: Where) -> str:

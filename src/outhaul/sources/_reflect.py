@@ -41,6 +41,7 @@ class Table:
     foreign: tuple[ForeignKey, ...] = ()
     rank: int = 0
     description: str = ""
+    distant: bool = False
 
     @property
     def place(self) -> Place:
@@ -75,6 +76,7 @@ def _resource(table: Table, names: Mapping[Place, str], ways: Mapping[Place, lis
         identity=key[0] if len(key) == 1 else None,
         timestamps=tuple(one.name for one in table.fields if one.name in {"created_at", "updated_at"}),
         description=table.description,
+        distant=table.distant,
     )
 
 

@@ -100,6 +100,22 @@ SELECT i.indrelid AS oid, (i.indkey::int2[])[0:i.indnkeyatts - 1] AS numbers
  ORDER BY i.indrelid, NOT i.indisprimary, i.indexrelid
 """
 
+# Foreign tables, and what reads them: parents, and views at any depth.
+DISTANT = """
+WITH RECURSIVE distant(oid) AS (
+  SELECT oid FROM pg_class WHERE relkind = 'f'
+  UNION
+  SELECT above.oid FROM distant d CROSS JOIN LATERAL (
+    SELECT inhparent AS oid FROM pg_inherits WHERE inhrelid = d.oid
+    UNION ALL
+    SELECT w.ev_class FROM pg_depend k JOIN pg_rewrite w ON w.oid = k.objid
+      JOIN pg_class v ON v.oid = w.ev_class AND v.relkind = 'v'
+     WHERE k.classid = 'pg_rewrite'::regclass AND k.refclassid = 'pg_class'::regclass AND k.refobjid = d.oid
+  ) above
+)
+SELECT oid FROM distant
+"""
+
 FOREIGN = """
 SELECT k.conrelid AS oid, k.confrelid AS target, k.conkey AS numbers, k.confkey AS there
   FROM pg_constraint k
@@ -143,6 +159,7 @@ class _Reflection:
         self.columns = self._by_oid(COLUMNS)
         self.unique = self._by_oid(UNIQUE)
         self.foreign = self._by_oid(FOREIGN)
+        self.distant = {row["oid"] for row in connection.execute(DISTANT)}
         self.places = {one["oid"]: (one["schema"], one["name"]) for one in self.relations}
 
     def _by_oid(self, sql: str) -> Mapping[int, list[Row]]:
@@ -179,6 +196,7 @@ class _Reflection:
             tuple(self._keys(relation["oid"], names)),
             relation["rank"] - 1,
             relation["description"] or "",
+            relation["oid"] in self.distant,
         )
 
     def _sets(self, oid: int, names: Mapping[int, str]) -> tuple[tuple[str, ...], ...]:
