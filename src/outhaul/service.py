@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import re
+import threading
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -19,6 +21,7 @@ from outhaul.ledger import Ledger
 from outhaul.plan import Plan
 
 LINKS = "/files"
+SOON = 0.01  # seconds in which no count need begin; sources take 0 for no limit
 ID = re.compile(r"[A-Za-z0-9]{1,40}")
 
 
@@ -98,6 +101,7 @@ class Exports:
         self._keys = keys
         self._terms = terms
         self._nudge = nudge
+        self._counting = threading.Lock()
 
     def create(self, caller: Caller, draft: Draft) -> Export:
         """A new export, if all of it can be served; every refusal comes before anything is written or read."""
@@ -233,11 +237,21 @@ class Exports:
         )
 
     def _count(self, made: Plan) -> int | None:
-        """Rows of all selections, for a first display; None when the time was not enough."""
-        seconds = self._terms.count_timeout.total_seconds()
+        """Rows of all selections, for a first display; None when the time was not enough. One count at a time asks the
+        source, by one connection; to wait for one's turn takes of the time."""
+        deadline = time.monotonic() + self._terms.count_timeout.total_seconds()
+        if not self._counting.acquire(timeout=max(0.0, deadline - time.monotonic())):
+            return None
+        try:
+            return self._counted(made, deadline)
+        finally:
+            self._counting.release()
+
+    def _counted(self, made: Plan, deadline: float) -> int | None:
         total = 0
         for node in made.selections:
-            rows: int | None = self._source.count(self._source_url, node, seconds)
+            left = deadline - time.monotonic()
+            rows: int | None = self._source.count(self._source_url, node, left) if left > SOON else None
             if rows is None:
                 return None
             total += rows

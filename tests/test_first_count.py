@@ -1,0 +1,91 @@
+"""The count before the answer: one at a time, by one connection that has a name, and within its time."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+
+from outhaul import siblings, sources, stores
+from outhaul.export import Caller, Draft, Selection
+from outhaul.hiding import offered
+from outhaul.service import Exports, Terms
+from tests import drafts
+from tests.test_keeper import until
+
+CALLER = Caller("key-1", "Ann", None, all_tenants=True)
+DRAFT = Draft((Selection("orders"),))
+
+
+@contextmanager
+def serving(url: str, folder: Path, seconds: float) -> Iterator[Exports]:
+    with drafts.opened(drafts.sqlite_url(folder)) as ledger:
+        yield Exports(
+            ledger=ledger,
+            source_url=url,
+            catalog=offered(siblings.load(sources, "postgresql").reflect(url)),
+            store=siblings.load(stores, "file").open_store(f"file://{folder / 'objects'}"),
+            keys=["k" * 32],
+            terms=Terms(count_timeout=timedelta(seconds=seconds), min_free=0),
+            nudge=lambda: None,
+        )
+
+
+@pytest.fixture
+def locked(postgres_url: str) -> Iterator[psycopg.Connection[Any]]:
+    """Somebody holds the table, so that every count waits."""
+    with psycopg.connect(postgres_url) as connection:
+        connection.execute("CREATE TABLE orders AS SELECT n AS id FROM generate_series(1, 30) n")
+        connection.execute("ALTER TABLE orders ADD PRIMARY KEY (id)")
+        connection.commit()
+        connection.execute("LOCK TABLE orders IN ACCESS EXCLUSIVE MODE")
+        yield connection
+
+
+def names(url: str) -> list[str]:
+    with psycopg.connect(url, autocommit=True, application_name="a test") as connection:
+        asked = (
+            "SELECT application_name FROM pg_stat_activity"
+            " WHERE datname = current_database() AND wait_event_type = 'Lock'"
+        )
+        return [str(name) for (name,) in connection.execute(asked)]
+
+
+def test_twenty_who_ask_at_once_count_by_one_connection(
+    postgres_url: str, locked: psycopg.Connection[Any], tmp_path: Path
+) -> None:
+    locked.rollback()
+    with serving(postgres_url, tmp_path, 20) as exports, ThreadPoolExecutor(20) as pool:
+        locked.execute("LOCK TABLE orders IN ACCESS EXCLUSIVE MODE")
+        barrier = threading.Barrier(20)
+
+        def ask(_: int) -> int | None:
+            barrier.wait()
+            return exports.create(CALLER, DRAFT).matched
+
+        asked = [pool.submit(ask, n) for n in range(20)]
+        until(lambda: names(postgres_url))
+        most = [names(postgres_url) for _ in range(20)]
+        locked.rollback()
+        assert {one.result() for one in asked} == {30}
+    assert all(found == ["outhaul count"] for found in most)
+
+
+def test_waiting_for_ones_turn_takes_of_the_time(
+    postgres_url: str, locked: psycopg.Connection[Any], tmp_path: Path
+) -> None:
+    locked.rollback()
+    with serving(postgres_url, tmp_path, 1) as exports, ThreadPoolExecutor(5) as pool:
+        locked.execute("LOCK TABLE orders IN ACCESS EXCLUSIVE MODE")
+        begun = time.monotonic()
+        found = list(pool.map(lambda _: exports.create(CALLER, DRAFT).matched, range(5)))
+        assert found == [None] * 5
+        assert time.monotonic() - begun < 4, "one after the other they would have taken five seconds"
