@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import socket
+import subprocess
+import sys
 import threading
+import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -346,3 +351,38 @@ def test_a_loop_acts_on_a_nudge_and_survives_a_failure(url: str, store: Any) -> 
 def test_a_delivery_is_data(ledger: Ledger) -> None:
     delivery = Delivery("abc", 1, 2, "w1", small=True)
     assert delivery.to_data() == {"export": "abc", "part": 1, "attempt": 2, "holder": "w1", "small": True}
+
+
+def test_what_a_loop_leaves_undelivered_is_new_again_at_once(url: str, store: Any) -> None:
+    with drafts.opened(url) as ledger:
+        engine = FakeEngine()
+        made = drafts.create(ledger, checked=False)
+        with reconcile.Loop(ledger, engine, store, allow) as loop:
+            while not engine.delivered:
+                loop.nudge()
+        assert drafts.states(ledger, made.id) == ["new"]
+
+
+def test_what_a_killed_loop_delivered_is_taken_over_at_the_start_of_the_next(url: str, store: Any) -> None:
+    with drafts.opened(url) as ledger:
+        dead = subprocess.Popen([sys.executable, "-c", ""])
+        dead.wait()
+        drafts.create(ledger)
+        host = socket.gethostname()
+        (sent,) = ledger.admit(2, sender=f"{host}:{dead.pid}:aaaa")
+        engine = FakeEngine()
+        with reconcile.Loop(ledger, engine, store, allow):
+            deadline = time.monotonic() + 20
+            while not engine.delivered:
+                assert time.monotonic() < deadline
+        assert (engine.delivered[0]["export"], engine.delivered[0]["attempt"]) == (sent.export, 2)
+
+
+@pytest.mark.parametrize("sender", ["elsewhere:1:aaaa", f"{socket.gethostname()}:{os.getppid()}:aaaa", "me"])
+def test_what_a_living_or_a_distant_loop_delivered_is_left_to_it(url: str, store: Any, sender: str) -> None:
+    with drafts.opened(url) as ledger:
+        drafts.create(ledger)
+        ledger.admit(2, sender=sender)
+        loop = reconcile.Loop(ledger, FakeEngine(), store, allow)
+        loop._take_over()
+        assert ledger.senders() == {sender}

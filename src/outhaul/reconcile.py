@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import logging
+import os
 import secrets
+import socket
 import threading
 import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from itertools import groupby, product
 from typing import Any, Protocol, Self
 
@@ -54,9 +57,9 @@ class Store(Protocol):
 Check = Callable[[str], None]  # raises when what the export of this id asks for is no longer offered
 
 
-def once(ledger: Ledger, engine: Engine, store: Store, check: Check) -> None:
+def once(ledger: Ledger, engine: Engine, store: Store, check: Check, sender: str = "") -> None:
     """Everything that is due now. Any process may do it at any time, several at once too. A fault with one export
-    holds up no other."""
+    holds up no other. `sender`: in whose name parts are delivered."""
     for name in engine.deaths():
         ledger.bury(name)
     ledger.lapse_snapshots()
@@ -66,7 +69,7 @@ def once(ledger: Ledger, engine: Engine, store: Store, check: Check) -> None:
     ledger.let_go()
     for export_id in ledger.unchecked():
         _queue(ledger, export_id, check)
-    for delivery in ledger.admit(engine.slots, engine.alive()):
+    for delivery in ledger.admit(engine.slots, engine.alive(), sender):
         engine.forget(delivery.export, delivery.part, delivery.attempt - 1)
         engine.deliver(delivery.to_data(), delivery.holder, delivery.small)
     for export_id in ledger.closable():
@@ -225,6 +228,7 @@ class Loop:
     """Reconciles in a thread of its own: at every nudge, and twice a second without one."""
 
     def __init__(self, ledger: Ledger, engine: Engine, store: Store, check: Check) -> None:
+        self.name = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
         self._tools = (ledger, engine, store, check)
         self._due = threading.Event()
         self._ended = threading.Event()
@@ -238,9 +242,12 @@ class Loop:
         self._thread.start()
 
     def close(self) -> None:
+        """What we delivered and no worker has taken up is left to whoever comes after us."""
         self._ended.set()
         self._due.set()
         self._thread.join()
+        with suppress(*AWAY):
+            self._tools[0].recall(self.name)
 
     def __enter__(self) -> Self:
         self.start()
@@ -255,10 +262,33 @@ class Loop:
         while not self._ended.is_set():
             self._due.clear()
             try:
-                once(ledger, engine, store, check)
+                once(ledger, engine, store, check, self.name)
                 if time.monotonic() >= sweep_at:
                     sweep_at = time.monotonic() + SWEEP
+                    self._take_over()
                     sweep(ledger, store)
             except Exception:
                 log.exception("could not reconcile; trying again")
             self._due.wait(TICK)
+
+    def _take_over(self) -> None:
+        """What loops of this machine delivered that run no more would otherwise wait for its time to run out."""
+        ledger = self._tools[0]
+        for name in ledger.senders():
+            if name != self.name and _is_gone(name):
+                ledger.recall(name)
+                self.nudge()
+
+
+def _is_gone(name: str) -> bool:
+    """Whether the loop of this name ran on this machine, in a process that is no more."""
+    host, _, rest = name.rpartition(":")[0].rpartition(":")
+    if host != socket.gethostname():
+        return False
+    try:
+        os.kill(int(rest), 0)
+    except ProcessLookupError:
+        return True
+    except PermissionError:
+        return False
+    return int(rest) == os.getpid()

@@ -36,10 +36,10 @@ class Delivery:
 class Admission(Listing):
     """The queue."""
 
-    def admit(self, slots: int, workers: Collection[str] = ()) -> tuple[Delivery, ...]:
+    def admit(self, slots: int, workers: Collection[str] = (), sender: str = "") -> tuple[Delivery, ...]:
         """Parts to deliver now, best first. `slots`: parts that can run at once; `workers`: those we can deliver to by
-        name. At most two parts a slot are out, one of them for a single tenant less, and with three slots or more one
-        slot is left to small exports."""
+        name; `sender`: who delivers. At most two parts a slot are out, one of them for a single tenant less, and with
+        three slots or more one slot is left to small exports."""
         with self._write("admit") as write:
             waiting = write.execute(_waiting(2 * slots, self.terms.window, workers)).all()
             if not waiting:
@@ -48,10 +48,26 @@ class Admission(Listing):
             return tuple(
                 delivery
                 for row in window.chosen(list(waiting))
-                if (delivery := self._deliver(write, row)) is not None
+                if (delivery := self._deliver(write, row, sender)) is not None
             )
 
-    def _deliver(self, write: sa.Connection, row: Any) -> Delivery | None:
+    def senders(self) -> frozenset[str]:
+        """Who has delivered what nobody has claimed yet."""
+        with self._read() as read:
+            return frozenset(
+                read.execute(sa.select(parts.c.worker).where(parts.c.state == "queued").distinct()).scalars()
+            )
+
+    def recall(self, sender: str) -> int:
+        """What a sender has delivered and nobody has claimed is new again; gives how many parts."""
+        with self._write() as write:
+            return write.execute(
+                parts.update()
+                .where(parts.c.state == "queued", parts.c.worker == sender)
+                .values(state="new", lease_until=None)
+            ).rowcount
+
+    def _deliver(self, write: sa.Connection, row: Any, sender: str) -> Delivery | None:
         delivered = (
             parts.update()
             .where(
@@ -64,6 +80,7 @@ class Admission(Listing):
             .values(
                 state="queued",
                 attempt=row.attempt + 1,
+                worker=sender,
                 lease_until=now() + self.terms.delivery.total_seconds(),
             )
         )

@@ -171,10 +171,18 @@ class Exports(Snapshots):
             rows = read.execute(wanted.order_by(fragments.c.part, fragments.c.seq))
             return tuple(fragment_of(row) for row in rows)
 
-    def artifacts(self, export_id: str) -> tuple[Artifact, ...]:
-        """What can be downloaded; empty until completed."""
+    def artifact_names(self, export_id: str) -> tuple[str, ...]:
+        """The names of what can be downloaded, without the layouts, which are long."""
+        wanted = sa.select(artifacts.c.name).where(artifacts.c.export == export_id).order_by(artifacts.c.n)
+        with self._read() as read:
+            return tuple(read.execute(wanted).scalars())
+
+    def artifacts(self, export_id: str, name: str | None = None) -> tuple[Artifact, ...]:
+        """What can be downloaded, or the one of this name; empty until completed."""
         names = [column for column in artifacts.c if column.name != "n"]
         wanted = sa.select(*names).where(artifacts.c.export == export_id).order_by(artifacts.c.n)
+        if name is not None:
+            wanted = wanted.where(artifacts.c.name == name)
         with self._read() as read:
             return tuple(
                 Artifact(**{**row, "layout": tuple(row["layout"])}) for row in read.execute(wanted).mappings()

@@ -214,11 +214,12 @@ class Upkeep(Admission):
             row = read.execute(found).one_or_none()
             if row is None:
                 return None
-            keys = read.execute(sa.select(fragments.c.key).where(fragments.c.export == export_id)).scalars()
+            # Running parts first: one that settles between the two questions is then in both answers, not in neither.
             running = read.execute(
                 sa.select(parts.c.generation, parts.c.n, parts.c.attempt).where(
                     parts.c.export == export_id, parts.c.state == "running"
                 )
             )
             prefixes = {f"{export_id}/{part.generation}-{part.n}-{part.attempt}-" for part in running}
+            keys = read.execute(sa.select(fragments.c.key).where(fragments.c.export == export_id)).scalars()
             return frozenset({*keys, *prefixes} | ({row.manifest} if row.manifest else set()))
