@@ -81,3 +81,11 @@ def test_a_partition_with_a_policy_of_its_own_is_read_through_its_parent(
         ranges = session.split(tree, 200_000)
         assert sum(len(rows(session.read(tree, part, "csv"))) for part in ranges) == 20_000
     database.execute("DROP OWNED BY policed")
+
+
+def test_an_index_by_another_collation_than_its_column_makes_no_key(postgres_url: str, database: Any) -> None:
+    database.execute('CREATE TABLE a (k text COLLATE "C" NOT NULL, t text)')
+    database.execute('CREATE UNIQUE INDEX ON a (k COLLATE "C.utf8")')
+    assert postgresql.reflect(postgres_url).resources["a"].key == ()
+    database.execute("CREATE UNIQUE INDEX ON a (k)")
+    assert postgresql.reflect(postgres_url).resources["a"].key == ("k",)

@@ -97,6 +97,10 @@ SELECT i.indrelid AS oid, (i.indkey::int2[])[0:i.indnkeyatts - 1] AS numbers
   FROM pg_index i
  WHERE i.indrelid = ANY(%(oids)s::oid[]) AND i.indisunique AND i.indisvalid AND NOT i.indisexclusion
    AND i.indpred IS NULL AND 0 <> ALL ((i.indkey::int2[])[0:i.indnkeyatts - 1])
+   AND NOT EXISTS (  -- by another collation than the column's, two keys could be one
+     SELECT FROM unnest((i.indkey::int2[])[0:i.indnkeyatts - 1], (i.indcollation::oid[])[0:i.indnkeyatts - 1])
+         AS k(number, by) JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = k.number
+      WHERE a.attcollation <> k.by)
  ORDER BY i.indrelid, NOT i.indisprimary, i.indexrelid
 """
 

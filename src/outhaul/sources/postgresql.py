@@ -253,9 +253,13 @@ class Session:
                 copy.stop()
                 self._wire.execute("ROLLBACK TO SAVEPOINT run")
                 break
+        if most < math.inf:
+            self._wire.execute("RELEASE SAVEPOINT run")
         if not text:
             return None
         columns = parsed(text, len(query.outputs))
+        if self._wire.unproven_text:
+            self._readable(query, copy, columns)
         return tuple(columns[number][-1].as_py().decode() for number in query.own)
 
     def _stream(self, query: Query, copies: Mapping[str, Copy], spools: Mapping[str, Spool]) -> Stream:
