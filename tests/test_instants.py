@@ -226,3 +226,10 @@ def test_an_instant_lost_after_the_last_part_was_done_costs_nothing(ledger: Ledg
     assert ledger.lost(made.id, 1, LOST)
     assert ledger.renew() == 0
     assert ledger.closable() == (made.id,)
+
+
+def test_a_changed_schema_is_looked_at_anew_after_a_start(ledger: Ledger) -> None:
+    made = plan_out(ledger)
+    assert ledger.fail(claimed(ledger, ledger.admit(2)[0]), CHANGED, again=False)
+    assert ledger.holds("keeper") == frozenset()
+    assert ledger.start(made.id).generation == 2

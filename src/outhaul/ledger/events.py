@@ -17,7 +17,8 @@ OURSELVES = "outhaul"  # who did it, where nobody asked for it
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """`name`: created amended started planned remade interrupted resumed completed failed expired removed."""
+    """`name`: created amended started planned remade interrupted resumed completed failed expired removed, and
+    downloaded, which changes nothing."""
 
     id: int
     export: str
@@ -37,6 +38,11 @@ class Events(Database):
             return tuple(
                 Event(row.id, row.export, row.name, moment(row.at), row.who, row.data) for row in rows
             )
+
+    def note(self, export_id: str, name: str, who: str, **data: Any) -> None:
+        """Write down what changes nothing in the ledger: a download."""
+        with self._write() as write:
+            tell(write, export_id, name, who, **data)
 
 
 def tell(write: sa.Connection, export_id: str, name: str, who: str = OURSELVES, **data: Any) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from outhaul.errors import SchemaChanged
 from outhaul.export import Fragment, Part
 from outhaul.ledger import states
 from outhaul.ledger.clock import greatest, least, now
@@ -158,6 +159,8 @@ class Parts(Events):
             state = write.execute(failed).scalar_one_or_none()
             if state == "failed":
                 states.end(write, export_id, [dict(error) | {"part": lease.part.n}])
+                if error["error"] == SchemaChanged.__name__:
+                    states.let_go(write, export_id)  # under this instant it would only fail again
             return state is not None
 
     def _pause(self) -> sa.ColumnElement[float]:
