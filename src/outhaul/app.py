@@ -25,7 +25,7 @@ from outhaul.errors import Misconfigured
 from outhaul.ledger import Ledger
 from outhaul.ledger import Terms as LedgerTerms
 from outhaul.reconcile import Loop
-from outhaul.service import Exports, Terms
+from outhaul.service import LINKS, Exports, Terms
 
 HOST = re.compile(r"([A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?")
 TRANSFERS = 4  # seconds that open transfers are given at the end; they go on by range elsewhere
@@ -138,10 +138,19 @@ class Address:
     """The outermost layer: tells each request under which address its caller reached us, and gives it a name.
 
     `own` is the address we listen on. Host and X-Forwarded-* count only when they come from one of `proxies`.
+    `places`: what addresses of ours begin with; a path of `public_url` before them is not ours.
     """
 
-    def __init__(self, app: ASGIApp, own: str, public_url: str | None, proxies: Sequence[Network]) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        own: str,
+        public_url: str | None,
+        proxies: Sequence[Network],
+        places: Sequence[str],
+    ) -> None:
         self.app = app
+        self.places = tuple(f"{place}/" for place in places)
         self.own = own
         self.public_url = public_url
         self.proxies = proxies
@@ -150,8 +159,9 @@ class Address:
         if scope["type"] == "http":
             base = self.base(scope)
             prefix = "/" + base.partition("://")[2].partition("/")[2]
-            if prefix != "/" and scope["path"].startswith(f"{prefix}/"):
-                scope["path"] = scope["path"][len(prefix) :]
+            rest = scope["path"].removeprefix(prefix)
+            if rest.startswith(self.places):
+                scope["path"] = rest
             scope["outhaul.base"] = base
             scope["outhaul.trace"] = secrets.token_hex(32)
         await self.app(scope, receive, send)
@@ -190,7 +200,8 @@ def web(outhaul: Outhaul, own: str) -> ASGIApp:
     ]
     routes.append(dialects.links(outhaul.exports))
     router = Router(routes, redirect_slashes=False)
-    return Address(router, own, settings.public_url, settings.proxies)
+    places = [LINKS, *(dialect.PREFIX for dialect in found)]
+    return Address(router, own, settings.public_url, settings.proxies, places)
 
 
 def serve(settings: Settings, say: Callable[[str], None]) -> None:

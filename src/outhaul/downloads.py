@@ -143,7 +143,21 @@ def spans(layout: Iterable[Mapping[str, Any]]) -> Iterator[Span]:
 
 
 def read(artifact: Artifact, store: Store, start: int = 0, stop: int | None = None) -> Iterator[bytes]:
-    """Bytes `start` to `stop` (exclusive) in pieces of at most 1 MiB; only the fragments among them are opened."""
+    """Bytes `start` to `stop` (exclusive) in pieces of at most 1 MiB; only the fragments among them are opened.
+
+    One piece ahead is read, so that a fragment that is gone is noticed before the framing in front of it is given.
+    """
+    pieces = _pieces(artifact, store, start, stop)
+    held = next(pieces, None)
+    for piece in pieces:
+        if held is not None:
+            yield held
+        held = piece
+    if held is not None:
+        yield held
+
+
+def _pieces(artifact: Artifact, store: Store, start: int, stop: int | None) -> Iterator[bytes]:
     stop = artifact.length if stop is None else min(stop, artifact.length)
     for span in spans(artifact.layout):
         first, last = max(start, span.start) - span.start, min(stop, span.start + span.length) - span.start

@@ -152,18 +152,19 @@ class Exports:
         token = downloads.sign(
             self._keys, Link(export.id, caller.id), datetime.now(UTC) + self._terms.link_lifetime
         )
-        made = [one.name for one in self._ledger.artifacts(export.id)]
+        made = self._ledger.artifact_names(export.id)
         *paths, proof = (f"{LINKS}/{token}/{quote(name, safe='')}" for name in (*made, MANIFEST))
         return Links(tuple(paths), proof)
 
     def open(self, token: str, name: str) -> File:
         """What a signed link leads to. NotFound for one that we never made; Gone, with what to do, for one that is too
-        old, or whose export was deleted or has expired, or whose maker's token was revoked."""
+        old, or whose export was deleted or has expired, or whose maker's token has ended. Each read is an event."""
         link = downloads.unsign(self._keys, token, datetime.now(UTC))
         maker = self._ledger.token(link.caller)
-        if maker and maker.revoked_at:
+        if maker and (maker.revoked_at or maker.expired):
             raise Gone(
-                "The token that made this link was revoked.", hint="Ask the export for a link with another."
+                "The token that made this link has been revoked or has expired.",
+                hint="Ask the export for a link with another.",
             )
         try:
             export = self._ledger.get(link.export)
@@ -171,17 +172,25 @@ class Exports:
             raise Gone("The export of this link was deleted.", hint="Create it again.") from None
         if export.status is not Status.COMPLETED:
             raise Gone("The files of this export are no longer kept.", hint="Create the export again.")
-        return self._manifest(export) if name == MANIFEST else self._file(export, name)
+        file = self._manifest(export) if name == MANIFEST else self._file(export, name)
+        return self._noted(file, export, link.caller)
+
+    def _noted(self, file: File, export: Export, who: str) -> File:
+        def read(start: int, stop: int) -> Iterator[bytes]:
+            self._ledger.note(export.id, "downloaded", who, file=file.name, start=start, stop=stop)
+            return file.read(start, stop)
+
+        return replace(file, read=read)
 
     def manifest(self, caller: Caller, export_id: str) -> File:
         """The proof of a completed export; NotFound before that."""
         export = self.get(caller, export_id)
         if export.status is not Status.COMPLETED:
             raise NotFound("There is no manifest until the export is completed.", wrong=export_id)
-        return self._manifest(export)
+        return self._noted(self._manifest(export), export, caller.id)
 
     def _file(self, export: Export, name: str) -> File:
-        artifact = next((one for one in self._ledger.artifacts(export.id) if one.name == name), None)
+        artifact = next(iter(self._ledger.artifacts(export.id, name)), None)
         if artifact is None:
             raise NotFound(
                 "This export has no file of that name.", hint="Copy the whole link.", wrong=name[:100]
@@ -211,9 +220,10 @@ class Exports:
         field or rule may have changed since, or the token may have been revoked."""
         export, made = self._ledger.get(export_id), self._ledger.plan(export_id)
         token = self._ledger.token(export.caller)
-        if token and token.revoked_at:
+        if token and (token.revoked_at or token.expired):
             raise NotAllowed(
-                "The token that asked for this export has been revoked.", hint="Ask for it again."
+                "The token that asked for this export has been revoked or has expired.",
+                hint="Ask for it again with another.",
             )
         if made.catalog == self.catalog.fingerprint:
             return
