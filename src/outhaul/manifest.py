@@ -259,13 +259,15 @@ def _files(
         yield Finding(name, "is not in the manifest")
     for file in data["files"]:
         name = file["name"]
-        if listed.count(name) > 1 or Path(name).name != name:
+        if listed.count(name) > 1 or Path(name).name != name or name in {"", ".", ".."}:
             yield Finding(MANIFEST, f"names a file twice, or one in another folder: {name}")
             continue
         try:
             yield from _file_found(file, fetch, gzip=bool(data["compress"]), deep=deep)
         except FileNotFoundError:
             yield Finding(name, "is missing")
+        except OSError as error:
+            yield Finding(name, f"cannot be read ({error.strerror or type(error).__name__})")
 
 
 def _file_found(file: Mapping[str, Any], fetch: Fetch, *, gzip: bool, deep: bool) -> Iterator[Finding]:
