@@ -5,7 +5,8 @@ from __future__ import annotations
 import fcntl
 import os
 import shutil
-from collections.abc import Iterable, Iterator
+import signal
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -75,11 +76,31 @@ def write(path: Path, chunks: Iterable[bytes]) -> None:
         ) from None
 
 
-def publish(files: Iterable[Path], folder: Path) -> None:
-    """Move finished files into the folder, in this order, over what is there under their names."""
+@contextmanager
+def _undisturbed() -> Iterator[None]:
+    """Ctrl-C and SIGTERM come when this is over."""
+    came: list[int] = []
+    before = {
+        number: signal.signal(number, lambda number, _: came.append(number))
+        for number in (signal.SIGINT, signal.SIGTERM)
+    }
     try:
-        for file in files:
-            file.replace(folder / file.name)
+        yield
+    finally:
+        for number, disposition in before.items():
+            signal.signal(number, disposition)
+        for late in came:
+            signal.raise_signal(late)
+
+
+def publish(files: Sequence[Path], folder: Path) -> None:
+    """Move finished files into the folder, over what is there under their names; the last one, their manifest, is away
+    meanwhile, so that none ever stands beside files of another export."""
+    try:
+        with _undisturbed():
+            (folder / files[-1].name).unlink(missing_ok=True)
+            for file in files:
+                file.replace(folder / file.name)
         handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
         try:
             os.fsync(handle)
