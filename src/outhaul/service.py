@@ -103,10 +103,16 @@ class Exports:
         self._nudge = nudge
         self._counting = threading.Lock()
 
+    def plan(self, caller: Caller, draft: Draft) -> Plan:
+        """The draft, checked whole; what is refused is refused here, without a look at source, store or ledger."""
+        return plan.build(
+            self.catalog, draft, caller, formats=siblings.names(formats), part_bytes=self._terms.part_bytes
+        )
+
     def create(self, caller: Caller, draft: Draft) -> Export:
         """A new export, if all of it can be served; every refusal comes before anything is written or read."""
         _may_change(caller)
-        made = self._plan(caller, draft)
+        made = self.plan(caller, draft)
         self._room()
         export = self._ledger.create(caller=caller, draft=draft, plan=made, matched=self._count(made))
         self._nudge()
@@ -234,17 +240,12 @@ class Exports:
             all_tenants=export.tenant is None,
             resources=token.resources if token else (),
         )
-        now = self._plan(caller, _draft(export.draft))
+        now = self.plan(caller, _draft(export.draft))
         if replace(now, catalog=made.catalog, part_bytes=made.part_bytes) != made:
             raise SchemaChanged(
                 "What this export asks for is offered otherwise since it was asked for.",
                 hint="Ask for it again.",
             )
-
-    def _plan(self, caller: Caller, draft: Draft) -> Plan:
-        return plan.build(
-            self.catalog, draft, caller, formats=siblings.names(formats), part_bytes=self._terms.part_bytes
-        )
 
     def _count(self, made: Plan) -> int | None:
         """Rows of all selections, for a first display; None when the time was not enough. One count at a time asks the

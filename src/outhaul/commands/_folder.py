@@ -23,16 +23,18 @@ def workspace(folder: Path) -> Iterator[Path]:
     """
     made = _make(folder)
     work = folder / WORK
-    try:
-        with _alone(folder):
+    with _alone(folder):
+        try:
             shutil.rmtree(work, ignore_errors=True)
             work.mkdir(mode=0o700)
             yield work
-    finally:
-        shutil.rmtree(work, ignore_errors=True)
-        if made:
-            with suppress(OSError):
-                folder.rmdir()
+        except OSError as error:
+            raise StoreError(f"{error.filename or folder} cannot be written: {error.strerror}.") from None
+        finally:
+            shutil.rmtree(work, ignore_errors=True)
+            if made:
+                with suppress(OSError):
+                    folder.rmdir()
 
 
 def _make(folder: Path) -> bool:
