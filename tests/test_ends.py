@@ -162,7 +162,7 @@ def reached(public_url: str, path: str) -> str:
         seen.append(scope["path"])
 
     address = Address(app, "http://127.0.0.1:1", public_url, (), ("/api", "/files"))
-    asyncio.run(address({"type": "http", "path": path, "headers": []}, None, None))  # type: ignore[arg-type]
+    asyncio.run(address({"type": "http", "path": path, "headers": []}, None, None))  # type: ignore[arg-type]  # neither is used
     return seen[0]
 
 
@@ -184,7 +184,7 @@ def test_a_prefix_of_the_proxy_is_taken_away_once() -> None:
     assert reached("https://a.example", "/api/exports") == "/api/exports"
 
 
-class Interrupting(type(Path())):  # type: ignore[misc]
+class Interrupting(type(Path())):  # type: ignore[misc]  # the class of this system's paths
     """A file during whose move Ctrl-C is pressed."""
 
     def replace(self, target: Any) -> Any:
