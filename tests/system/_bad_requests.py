@@ -64,7 +64,7 @@ CASES: dict[str, Case] = {
     "fields_object": malformed({"fields": {"id": True}}, FIELDS),
     "fields_numbers": malformed({"fields": [1, 2]}, FIELDS),
     "fields_lists": malformed({"fields": [["id"]]}, FIELDS),
-    "fields_ten_thousand": Case({"fields": [f"f{n}" for n in range(10_000)]}, FIELDS, ("f0", "number")),
+    "fields_ten_thousand": Case({"fields": [f"f{n}" for n in range(10_000)]}, FIELDS, ("10,000", "1,000")),
     "field_very_long": Case({"fields": ["x" * 100_000]}, FIELDS, ("xxx",)),
     "field_very_deep": Case({"fields": [".".join(["customer", "orders"] * 2000 + ["id"])]}, FIELDS),
     "include_unknown": Case({"includes": ["custmer"]}, INCLUDES, ("custmer", "customer", "line_items")),
@@ -101,7 +101,9 @@ CASES: dict[str, Case] = {
     "filter_nan": Case({"filters": {"id_eq": "NaN"}}, FILTERS, ("NaN",)),
     "filters_list": malformed({"filters": ["number_eq"]}, FILTERS),
     "filters_string": malformed({"filters": "number_eq=1"}, FILTERS),
-    "filters_ten_thousand": Case({"filters": {f"f{n}_eq": 1 for n in range(10_000)}}, FILTERS, ("f0",)),
+    "filters_ten_thousand": Case(
+        {"filters": {f"f{n}_eq": 1 for n in range(10_000)}}, FILTERS, ("10,000", "100")
+    ),
     "filter_ten_thousand_ors": Case(
         {"filters": {"_or_".join(["nobody"] * 10_000) + "_eq": 1}}, FILTERS, ("nobody",)
     ),

@@ -160,7 +160,7 @@ def test_hostile_values_are_values(asker: Asker, database: str) -> None:
         ":p",
         "{0}",
         "\u2028",
-        "x" * 50_000,
+        "x" * 5000,
     ]
     with psycopg.connect(database, autocommit=True) as connection:
         connection.execute("DELETE FROM tags WHERE id >= 1000")
@@ -202,7 +202,7 @@ COMMANDS: dict[str, tuple[list[str], tuple[str, ...]]] = {
     "field": (["orders", "--fields", "id,nummer"], ("nummer", "number")),
     "include": (["orders", "--include", "custmer"], ("custmer", "customer")),
     "cycle": (["orders", "--include", "line_items.order.line_items"], ("line_items",)),
-    "predicate": (["orders", "--filter", "number_equals=1"], ("number_equals",)),
+    "predicate": (["orders", "--filter", "number_equals=1"], ("equals", "cont")),
     "value": (["orders", "--filter", "id_eq=abc"], ("abc",)),
     "no_value": (["orders", "--filter", "id_eq"], ("id_eq",)),
     "format": (["orders", "--format", "xlsb"], ("xlsb", "csv")),
