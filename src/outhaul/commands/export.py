@@ -83,7 +83,9 @@ def _export(draft: Draft, work: Path, numbered: bool, file: Path | None, **flags
     own = {"state": work, "ledger": f"sqlite:///{work.absolute() / 'ledger.db'}", "store": _objects(work)}
     settings = options.settings(file, **flags, **own)
     catalog = app.offered(settings, app.reflect(settings))
-    with app.Outhaul(settings, catalog, ahead=1) as outhaul:
+    made = app.Outhaul(settings, catalog, ahead=1)
+    made.exports.plan(US, draft)  # a refusal need not wait for workers
+    with made as outhaul:
         export = outhaul.exports.create(US, draft)
         try:
             _follow(outhaul, export, draft.selections[0].resource)

@@ -1,0 +1,408 @@
+"""The command line: what it writes, says and ends with, as a process of its own."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import json
+import os
+import signal
+import socket
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from outhaul import cli
+from outhaul.commands._options import people
+from outhaul.errors import Misconfigured, OuthaulError, Refused, SourceAway, StoreFull, Unproven
+
+PROGRAM = Path(sys.executable).with_name("outhaul")
+ROWS = 300
+SHOP = f"""
+PRAGMA journal_mode = WAL;
+CREATE TABLE customers (id INTEGER PRIMARY KEY, name TEXT, password TEXT);
+CREATE TABLE orders (id INTEGER PRIMARY KEY, customer_id INTEGER REFERENCES customers (id), note TEXT);
+INSERT INTO customers VALUES (1, 'Ada', 'x'), (2, 'Grace', 'y');
+WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {ROWS})
+INSERT INTO orders SELECT i, 1 + i % 2, 'note ' || i FROM n;
+"""
+
+
+@pytest.fixture(scope="module")
+def shop(tmp_path_factory: pytest.TempPathFactory) -> str:
+    file = tmp_path_factory.mktemp("cli") / "shop.db"
+    with sqlite3.connect(file) as connection:
+        connection.executescript(SHOP)
+    connection.close()
+    return f"sqlite:///{file}"
+
+
+def environment(**more: str) -> dict[str, str]:
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("OUTHAUL_")}
+    return kept | {"OUTHAUL_MIN_FREE": "0", "OUTHAUL_WORKERS": "1", "NO_COLOR": "1", "COLUMNS": "200"} | more
+
+
+def outhaul(at: Path, *arguments: object, **more: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [PROGRAM, *map(str, arguments)],
+        cwd=at,
+        env=environment(**more),
+        capture_output=True,
+        text=True,
+        stdin=subprocess.DEVNULL,
+        timeout=100,
+        check=False,
+    )
+
+
+def until(true: Callable[[], Any], what: str, patience: float = 60) -> Any:
+    deadline = time.monotonic() + patience
+    while not (value := true()):
+        assert time.monotonic() < deadline, f"not in {patience} s: {what}"
+        time.sleep(0.02)
+    return value
+
+
+def test_an_export_writes_its_file_and_its_proof_and_nothing_else(shop: str, tmp_path: Path) -> None:
+    done = outhaul(
+        tmp_path, "export", shop, "orders", "--include", "customer", "--format", "csv", "-o", "out"
+    )
+    assert done.returncode == 0, done.stderr
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["manifest.json", "orders.csv"]
+    with (tmp_path / "out" / "orders.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["id"] for row in rows] == [str(i) for i in range(1, ROWS + 1)]
+    assert json.loads(rows[0]["customer"]) == {"id": 2, "name": "Grace"}
+    assert done.stdout == ""
+    assert "complete and proven" in done.stderr
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["out"]
+    checked = outhaul(tmp_path, "verify", "out/manifest.json", "--deep")
+    assert checked.returncode == 0, checked.stdout
+
+
+def test_fields_filters_and_gzip_mean_what_they_say(shop: str, tmp_path: Path) -> None:
+    asked = ("--fields", "id, customer.name", "--filter", "id_lteq=4", "--filter", "customer_name_eq=Ada")
+    done = outhaul(tmp_path, "export", shop, "orders", *asked, "--compress", "gzip", "--output", "out")
+    assert done.returncode == 0, done.stderr
+    text = gzip.decompress((tmp_path / "out" / "orders.json.gz").read_bytes())
+    assert json.loads(text) == [
+        {"id": 2, "customer": {"name": "Ada"}},
+        {"id": 4, "customer": {"name": "Ada"}},
+    ]
+
+
+def test_numbered_files_are_complete_files(shop: str, tmp_path: Path) -> None:
+    done = outhaul(tmp_path, "export", shop, "orders", "--parts", "--part-size", "2kB", "-o", "out")
+    assert done.returncode == 0, done.stderr
+    files = sorted((tmp_path / "out").glob("orders-*.json"))
+    assert len(files) >= 3
+    assert files[0].name == "orders-001.json"
+    assert [row["id"] for file in files for row in json.loads(file.read_text())] == list(range(1, ROWS + 1))
+    assert outhaul(tmp_path, "verify", "out").returncode == 0
+
+
+def test_a_second_export_takes_the_place_of_the_first(shop: str, tmp_path: Path) -> None:
+    for wanted in (3, 5):
+        done = outhaul(tmp_path, "export", shop, "orders", "--filter", f"id_lteq={wanted}", "-o", "out")
+        assert done.returncode == 0, done.stderr
+        assert len(json.loads((tmp_path / "out" / "orders.json").read_text())) == wanted
+    assert outhaul(tmp_path, "verify", "out").returncode == 0
+
+
+def test_what_a_killed_export_has_left_is_removed(shop: str, tmp_path: Path) -> None:
+    leftover = tmp_path / "out" / ".outhaul"
+    leftover.mkdir(parents=True)
+    (leftover / "ledger.db").write_text("no ledger at all")
+    assert outhaul(tmp_path, "export", shop, "orders", "-o", "out").returncode == 0
+    assert not leftover.exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "words"),
+    [
+        (["export", "{shop}", "ordres", "-o", "out"], 2, ["ordres", "orders"]),
+        (["export", "{shop}", "orders", "--fields", "id,nummer", "-o", "out"], 2, ["nummer", "note"]),
+        (
+            ["export", "{shop}", "orders", "--filter", "id_eq", "-o", "out"],
+            2,
+            ["id_eq", "FIELD_PREDICATE=VALUE"],
+        ),
+        (
+            ["export", "{shop}", "orders", "--filter", "id_eq=1", "--filter", "id_eq=2", "-o", "out"],
+            2,
+            ["twice"],
+        ),
+        (["export", "{shop}", "orders", "--format", "xlsb", "-o", "out"], 2, ["xlsb", "ndjson"]),
+        (["export", "{shop}", "orders", "--compress", "rar", "-o", "out"], 2, ["rar", "gzip"]),
+        (["export", "{shop}", "orders", "--part-size", "many", "-o", "out"], 2, ["many", "20MB"]),
+        (["export", "{shop}", "orders", "--workers", "0", "-o", "out"], 2, ["workers"]),
+        (["export", "{shop}", "orders", "--catalog", "none.toml", "-o", "out"], 2, ["none.toml"]),
+        (["export", "{shop}", "orders"], 2, ["--output"]),
+        (["export", "{shop}", "orders", "-o", "taken"], 2, ["taken"]),
+        (["export", "nonsense", "orders", "-o", "out"], 2, ["nonsense", "sqlite:///"]),
+        (["export", "oracle://h/d", "orders", "-o", "out"], 2, ["oracle", "postgresql, sqlite"]),
+        (["export", "sqlite:///none.db", "orders", "-o", "out"], 3, ["none.db"]),
+        (["export", "postgresql://u:geheim@127.0.0.1:1/d", "orders", "-o", "out"], 3, ["127.0.0.1"]),
+        (["verify", "none.json"], 2, ["none.json"]),
+        (["verify", "http://127.0.0.1:1/manifest.json"], 4, ["127.0.0.1:1"]),
+        (["catalog", "{shop}", "--check"], 2, ["--catalog FILE"]),
+        (["serve"], 2, ["No source", "sqlite:///my.db"]),
+        (["serve", "{shop}", "--host", "0.0.0.0"], 2, ["--public-url https://"]),
+        (["serve", "{shop}", "--config", "none.toml"], 2, ["none.toml"]),
+        (["token", "create"], 2, ["--tenant", "--all-tenants"]),
+        (["token", "create", "--tenant", "7", "--expires", "soon"], 2, ["soon", "30d"]),
+        (["token", "revoke", "nobody"], 2, ["nobody", "outhaul token list"]),
+        (["fly"], 2, ["fly"]),
+    ],
+    ids=lambda value: (
+        "_".join(value)[:60] if isinstance(value, list) and value and len(value[0]) > 3 else None
+    ),
+)
+def test_what_cannot_be_done_is_said_in_words_with_its_status(
+    arguments: list[str],
+    status: int,
+    words: list[str],
+    shop: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.setattr("signal.signal", lambda *_: None)
+    (tmp_path / "taken").write_text("a file")
+    assert cli.run([argument.format(shop=shop) for argument in arguments]) == status
+    said = capsys.readouterr().err
+    for word in words:
+        assert word in said
+    assert "Traceback" not in said
+    assert "geheim" not in said
+    assert not (tmp_path / "out").exists()
+    assert (tmp_path / "taken").read_text() == "a file"
+
+
+@pytest.mark.parametrize(
+    ("error", "status"),
+    [(OuthaulError, 1), (Unproven, 1), (Refused, 2), (Misconfigured, 2), (SourceAway, 3), (StoreFull, 4)],
+)
+def test_each_family_of_errors_has_its_exit_status(
+    error: type[OuthaulError], status: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def failing(*_: object, **__: object) -> None:
+        raise error("It went wrong at postgresql://u:geheim@h/d.", hint="Do this.")
+
+    monkeypatch.setattr(cli, "app", failing)
+    with people.capture() as said:
+        assert cli.run([]) == status
+    assert said.get().startswith(f"{error.title}: It went wrong")
+    assert "Do this." in said.get()
+    assert "geheim" not in said.get()
+
+
+def test_a_fault_of_our_own_is_one_sentence_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    def failing(*_: object, **__: object) -> None:
+        raise RuntimeError("postgresql://u:geheim@h/d")
+
+    monkeypatch.setattr(cli, "app", failing)
+    monkeypatch.delenv(cli.DEBUG, raising=False)
+    with people.capture() as said:
+        assert cli.run([]) == 1
+    assert len(said.get().splitlines()) == 1
+    assert "RuntimeError" in said.get()
+    assert "geheim" not in said.get()
+    monkeypatch.setenv(cli.DEBUG, "1")
+    with people.capture() as said:
+        cli.run([])
+    assert "Traceback" in said.get()
+    assert "geheim" not in said.get()
+
+
+def endless(tmp_path: Path) -> str:
+    """A source whose only view takes minutes to read."""
+    with sqlite3.connect(tmp_path / "endless.db") as connection:
+        connection.executescript(
+            "PRAGMA journal_mode = WAL; CREATE TABLE t (id INTEGER PRIMARY KEY); INSERT INTO t VALUES (1);"
+            "CREATE VIEW slow AS WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 1000000000)"
+            " SELECT i AS id FROM n"
+        )
+    connection.close()
+    return f"sqlite:///{tmp_path}/endless.db"
+
+
+@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_export_leaves_nothing_half(sent: signal.Signals, tmp_path: Path) -> None:
+    source = endless(tmp_path)
+    process = subprocess.Popen(
+        [PROGRAM, "export", source, "slow", "-o", tmp_path / "out"],
+        cwd=tmp_path,
+        env=environment(OUTHAUL_COUNT_TIMEOUT="100ms"),
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    until((tmp_path / "out" / ".outhaul" / "ledger.db").exists, "it has begun")
+    until(lambda: _running(tmp_path / "out" / ".outhaul" / "ledger.db"), "a worker reads")
+    process.send_signal(sent)
+    _, said = process.communicate(timeout=30)
+    assert process.returncode == 130, said
+    assert "Traceback" not in said
+    assert not (tmp_path / "out").exists()
+
+
+def _running(ledger: Path) -> bool:
+    try:
+        with sqlite3.connect(f"{ledger.as_uri()}?mode=ro", uri=True) as connection:
+            found = connection.execute("SELECT 1 FROM parts WHERE state = 'running'").fetchone()
+        connection.close()
+    except sqlite3.Error:
+        return False
+    return found is not None
+
+
+def test_two_exports_into_one_folder_do_not_mix(shop: str, tmp_path: Path) -> None:
+    source = endless(tmp_path)
+    first = subprocess.Popen(
+        [PROGRAM, "export", source, "slow", "-o", "out"],
+        cwd=tmp_path,
+        env=environment(OUTHAUL_COUNT_TIMEOUT="100ms"),
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        until((tmp_path / "out" / ".outhaul" / "ledger.db").exists, "it has begun")
+        second = outhaul(tmp_path, "export", shop, "orders", "-o", "out")
+        assert second.returncode == 2
+        assert "Another export" in second.stderr
+        assert (tmp_path / "out" / ".outhaul" / "ledger.db").exists()
+    finally:
+        first.kill()
+        first.wait()
+
+
+def test_the_catalog_is_shown_written_and_checked(shop: str, tmp_path: Path) -> None:
+    shown = outhaul(tmp_path, "catalog", shop)
+    assert shown.returncode == 0, shown.stderr
+    assert "orders[]" in shown.stdout
+    assert "customers.password" in shown.stdout
+    (tmp_path / "catalog.toml").write_text(outhaul(tmp_path, "catalog", shop, "--toml").stdout)
+    checked = outhaul(tmp_path, "catalog", shop, "--check", "--catalog", "catalog.toml")
+    assert (checked.returncode, checked.stdout) == (0, ""), checked.stderr
+    file = sqlite3.connect(shop.removeprefix("sqlite:///"))
+    file.execute("CREATE TABLE extra (id INTEGER PRIMARY KEY)")
+    file.close()
+    checked = outhaul(tmp_path, "catalog", shop, "--check", "--catalog", "catalog.toml")
+    assert (checked.returncode, "extra" in checked.stdout) == (1, True)
+    file = sqlite3.connect(shop.removeprefix("sqlite:///"))
+    file.execute("DROP TABLE extra")
+    file.close()
+
+
+def test_tokens_are_made_listed_and_revoked(tmp_path: Path) -> None:
+    made = outhaul(
+        tmp_path, "token", "create", "--tenant", "7", "--resources", "a,b", "--read-only", "--expires", "30d"
+    )
+    assert made.returncode == 0, made.stderr
+    token = made.stdout.strip()
+    assert len(token) == 46
+    listed = outhaul(tmp_path, "token", "list")
+    assert token not in listed.stdout
+    token_id, *_ = listed.stdout.splitlines()[1].split()
+    assert "tenant 7, read only" in listed.stdout
+    assert "a, b" in listed.stdout
+    assert outhaul(tmp_path, "token", "revoke", token_id).returncode == 0
+    assert "revoked" in outhaul(tmp_path, "token", "list").stdout
+
+
+def test_the_doctor_says_what_is_not_well(shop: str, tmp_path: Path) -> None:
+    well = outhaul(tmp_path, "doctor", shop)
+    assert well.returncode == 0, well.stdout + well.stderr
+    assert "wal" in well.stdout
+    assert "outhaul 0" in well.stdout
+    with sqlite3.connect(tmp_path / "old.db") as connection:
+        connection.execute("CREATE TABLE t (id INTEGER PRIMARY KEY)")
+    connection.close()
+    ill = outhaul(tmp_path, "doctor", f"sqlite:///{tmp_path}/old.db", OUTHAUL_MIN_FREE=str(10**18))
+    assert ill.returncode == 1
+    assert "!!  journal mode:" in ill.stdout
+    assert "PRAGMA journal_mode = wal" in ill.stdout
+    assert "!!  disk:" in ill.stdout
+
+
+def test_the_doctor_prints_the_grants_of_a_least_rights_role(postgres_url: str, tmp_path: Path) -> None:
+    import psycopg
+
+    with psycopg.connect(postgres_url, autocommit=True) as connection:
+        connection.execute("CREATE TABLE orders (id integer PRIMARY KEY); INSERT INTO orders VALUES (1)")
+        told = outhaul(tmp_path, "doctor", postgres_url)
+        assert "a superuser" in told.stdout
+        grants = [
+            line.strip() for line in told.stdout.splitlines() if line.startswith("  ") and line.endswith(";")
+        ]
+        assert grants[0].startswith("CREATE ROLE outhaul LOGIN")
+        role = f"least_{postgres_url.rsplit('_', 1)[1][:12]}"
+        for grant in grants:
+            connection.execute(grant.replace("outhaul", role).encode())
+        try:
+            exported = outhaul(
+                tmp_path, "export", postgres_url.replace("postgres@", f"{role}@"), "orders", "-o", "out"
+            )
+            assert exported.returncode == 0, exported.stderr
+            assert json.loads((tmp_path / "out" / "orders.json").read_text()) == [{"id": 1}]
+        finally:
+            connection.execute(f"DROP OWNED BY {role}; DROP ROLE {role}".encode())
+
+
+def test_the_ledger_is_migrated_on_demand(tmp_path: Path) -> None:
+    for _ in range(2):
+        done = outhaul(tmp_path, "migrate", "--state", "state")
+        assert done.returncode == 0, done.stderr
+    assert (tmp_path / "state" / "ledger.db").exists()
+
+
+def test_a_service_serves_until_it_is_told_to_stop(shop: str, tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    with (tmp_path / "log").open("w") as log:
+        process = subprocess.Popen(
+            [PROGRAM, "serve", shop, "--port", str(port)],
+            cwd=tmp_path,
+            env=environment(),
+            stdout=log,
+            stderr=log,
+        )
+    try:
+        until(lambda: "at http://" in (tmp_path / "log").read_text(), "it says where it is")
+        assert httpx.get(f"http://127.0.0.1:{port}/api/exports", trust_env=False).status_code == 401
+        assert "outhaul token create" in (tmp_path / "log").read_text()
+        again = outhaul(tmp_path, "serve", shop, "--port", port)
+        assert (again.returncode, "--port" in again.stderr) == (2, True)
+    finally:
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(20) == 0, (tmp_path / "log").read_text()
+    assert "Traceback" not in (tmp_path / "log").read_text()
+
+
+def test_a_password_is_taken_off_the_visible_command_line(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"postgresql://somebody:geheim@127.0.0.1:{silent.getsockname()[1]}/nothing"
+        process = subprocess.Popen(
+            [PROGRAM, "doctor", url],
+            cwd=tmp_path,
+            env=environment(),
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        try:
+            line = Path(f"/proc/{process.pid}/cmdline")
+            shown = until(lambda: b"***" in line.read_bytes() and line.read_bytes(), "the password is hidden")
+            assert b"geheim" not in shown
+            assert b"somebody:***@" in shown
+        finally:
+            process.kill()
+            process.wait()
