@@ -12,12 +12,9 @@ import socket
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from typing import Any, NoReturn, Self
+from typing import TYPE_CHECKING, Any, NoReturn, Self
 
-from starlette.routing import BaseRoute, Mount, Router
-from starlette.types import ASGIApp, Receive, Scope, Send
-
-from outhaul import dialects, engines, hiding, siblings, sources, stores, trims
+from outhaul import engines, hiding, siblings, sources, stores, trims
 from outhaul.access import Access
 from outhaul.catalog import Catalog
 from outhaul.config import Network, Settings, prepare, redact, secret_keys
@@ -26,6 +23,9 @@ from outhaul.ledger import Ledger
 from outhaul.ledger import Terms as LedgerTerms
 from outhaul.reconcile import Loop
 from outhaul.service import LINKS, Exports, Terms
+
+if TYPE_CHECKING:
+    from starlette.types import ASGIApp, Receive, Scope, Send
 
 HOST = re.compile(r"([A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?")
 TRANSFERS = 4  # seconds that open transfers are given at the end; they go on by range elsewhere
@@ -192,6 +192,10 @@ def _first(header: str | None) -> str:
 
 def web(outhaul: Outhaul, own: str) -> ASGIApp:
     """Every dialect under its prefix, and the signed links. `own`: the address we listen on."""
+    from starlette.routing import BaseRoute, Mount, Router
+
+    from outhaul import dialects
+
     settings = outhaul.settings
     found = [siblings.load(dialects, name) for name in siblings.names(dialects)]
     routes: list[BaseRoute] = [
