@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import socket
+import sqlite3
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -16,14 +17,56 @@ import uvicorn
 
 from outhaul import app, config
 from outhaul.app import Outhaul
+from outhaul.export import Caller, Draft, Export, Selection, Status
 
 MEDIA_TYPE = "application/vnd.api+json"
+ROWS = 120
+SHOP = f"""
+PRAGMA journal_mode = WAL;
+CREATE TABLE companies (id INTEGER PRIMARY KEY, name TEXT);
+CREATE TABLE orders (id INTEGER PRIMARY KEY, company_id INTEGER NOT NULL REFERENCES companies (id), note TEXT);
+CREATE TABLE countries (id INTEGER PRIMARY KEY, name TEXT);
+INSERT INTO companies VALUES (1, 'ALPHA'), (2, 'OMEGA');
+WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {ROWS})
+INSERT INTO orders SELECT i, 1 + i % 2, 'note ' || i FROM n;
+"""
+CATALOG = """
+[resources.companies]
+tenant = "id"
+[resources.orders]
+tenant = "company_id"
+[resources.countries]
+"""
+US = Caller("us", "us", None, all_tenants=True)
+ORDERS = Draft((Selection("orders"),), compress="gzip")
+
+
+def until(true: Callable[[], Any], what: str, patience: float = 30) -> Any:
+    deadline = time.monotonic() + patience
+    while not (value := true()):
+        assert time.monotonic() < deadline, f"not in {patience} s: {what}"
+        time.sleep(0.01)
+    return value
+
+
+def shop(folder: Path) -> Path:
+    """The folder, now with a database of orders of two companies, and a catalog file with rules for its tenants."""
+    with closing(sqlite3.connect(folder / "shop.db")) as connection:
+        connection.executescript(SHOP)
+    (folder / "catalog.toml").write_text(CATALOG)
+    return folder
 
 
 def put_together(source: str, state: Path, **flags: Any) -> Outhaul:
     """Everything on one source, not begun yet."""
     settings = config.load({"source": source, "state": state, "workers": 1, "min_free": 0, **flags})
     return Outhaul(settings, app.offered(settings, app.reflect(settings)))
+
+
+def of_shop(place: Path, state: str = "state", **flags: Any) -> Outhaul:
+    """Everything on the shop in this folder."""
+    wanted = {"catalog": place / "catalog.toml"} | flags
+    return put_together(f"sqlite:///{place}/shop.db", place / state, **wanted)
 
 
 @contextmanager
@@ -64,3 +107,26 @@ class Asker:
     def change(self, export_id: str, **attributes: Any) -> Any:
         body = {"data": {"type": "exports", "id": export_id, "attributes": attributes}}
         return self.call("PATCH", f"/exports/{export_id}", json=body)
+
+
+def done(outhaul: Outhaul, export: Export) -> Export:
+    going = {Status.CREATED, Status.QUEUED, Status.RUNNING}
+    until(lambda: outhaul.ledger.get(export.id).status not in going, "an end")
+    found = outhaul.ledger.get(export.id)
+    assert found.status is Status.COMPLETED, found.errors
+    return found
+
+
+def finished(asker: Asker, **attributes: Any) -> dict[str, Any]:
+    """The resource object of an export that was asked for and is completed."""
+    answer = asker.ask(**{"resource_type": "orders"} | attributes)
+    assert answer.status_code == 201, answer.text
+    export_id = answer.json()["data"]["id"]
+
+    def there() -> dict[str, Any] | None:
+        data: dict[str, Any] = asker.call("GET", f"/exports/{export_id}").json()["data"]
+        return data if data["attributes"]["status"] not in {"pending", "in_progress"} else None
+
+    data: dict[str, Any] = until(there, "an end")
+    assert data["attributes"]["status"] == "completed", data["attributes"]["errors_log"]
+    return data

@@ -1,4 +1,4 @@
-"""The service as a whole: exports of a real source by a real worker, tenants, links, starts and ends."""
+"""The service as a whole: exports of a real source by a real worker, tenants, changes, withdrawals."""
 
 from __future__ import annotations
 
@@ -7,67 +7,27 @@ import gzip
 import io
 import json
 import re
-import sqlite3
-import time
-from collections.abc import Callable, Iterator
-from datetime import timedelta
-from ipaddress import ip_network
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import httpx
 import pytest
 
-from outhaul import config, manifest
-from outhaul.app import Address, Outhaul
-from outhaul.errors import Gone, NotAllowed, NotFound, WrongState
-from outhaul.export import Caller, Draft, Export, Selection, Status
-from tests.served import Asker, put_together, served
-
-ROWS = 120
-SHOP = f"""
-PRAGMA journal_mode = WAL;
-CREATE TABLE companies (id INTEGER PRIMARY KEY, name TEXT);
-CREATE TABLE orders (id INTEGER PRIMARY KEY, company_id INTEGER NOT NULL REFERENCES companies (id), note TEXT);
-CREATE TABLE countries (id INTEGER PRIMARY KEY, name TEXT);
-INSERT INTO companies VALUES (1, 'ALPHA'), (2, 'OMEGA');
-WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {ROWS})
-INSERT INTO orders SELECT i, 1 + i % 2, 'note ' || i FROM n;
-"""
-CATALOG = """
-[resources.companies]
-tenant = "id"
-[resources.orders]
-tenant = "company_id"
-[resources.countries]
-"""
-US = Caller("us", "us", None, all_tenants=True)
-ORDERS = Draft((Selection("orders"),), compress="gzip")
-
-
-def until(true: Callable[[], Any], what: str, patience: float = 30) -> Any:
-    deadline = time.monotonic() + patience
-    while not (value := true()):
-        assert time.monotonic() < deadline, f"not in {patience} s: {what}"
-        time.sleep(0.01)
-    return value
+from outhaul import manifest
+from outhaul.app import Outhaul
+from outhaul.errors import NotAllowed, NotFound, WrongState
+from outhaul.export import Caller, Draft, Selection
+from tests.served import CATALOG, ORDERS, ROWS, US, Asker, done, finished, of_shop, served, shop, until
 
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("service")
-    with sqlite3.connect(folder / "shop.db") as connection:
-        connection.executescript(SHOP)
-    connection.close()
-    (folder / "catalog.toml").write_text(CATALOG)
-    return folder
+    return shop(tmp_path_factory.mktemp("service"))
 
 
 @pytest.fixture(scope="module")
 def outhaul(place: Path) -> Iterator[Outhaul]:
-    with put_together(
-        f"sqlite:///{place}/shop.db", place / "state", catalog=place / "catalog.toml"
-    ) as outhaul:
+    with of_shop(place) as outhaul:
         yield outhaul
 
 
@@ -80,31 +40,6 @@ def client(outhaul: Outhaul) -> Iterator[httpx.Client]:
 @pytest.fixture(scope="module")
 def asker(outhaul: Outhaul, client: httpx.Client) -> Asker:
     return Asker(outhaul, client)
-
-
-def done(outhaul: Outhaul, export: Export) -> Export:
-    until(
-        lambda: outhaul.ledger.get(export.id).status not in {Status.CREATED, Status.QUEUED, Status.RUNNING},
-        "an end",
-    )
-    found = outhaul.ledger.get(export.id)
-    assert found.status is Status.COMPLETED, found.errors
-    return found
-
-
-def finished(asker: Asker, **attributes: Any) -> dict[str, Any]:
-    """The resource object of an export that was asked for and is completed."""
-    answer = asker.ask(**{"resource_type": "orders"} | attributes)
-    assert answer.status_code == 201, answer.text
-    export_id = answer.json()["data"]["id"]
-
-    def there() -> dict[str, Any] | None:
-        data: dict[str, Any] = asker.call("GET", f"/exports/{export_id}").json()["data"]
-        return data if data["attributes"]["status"] not in {"pending", "in_progress"} else None
-
-    data: dict[str, Any] = until(there, "an end")
-    assert data["attributes"]["status"] == "completed", data["attributes"]["errors_log"]
-    return data
 
 
 def test_an_export_is_asked_for_followed_and_downloaded(asker: Asker) -> None:
@@ -271,8 +206,8 @@ def test_what_may_be_changed_is_changed_and_nothing_else(asker: Asker) -> None:
         assert "completed" in error["detail"]
 
 
-def test_a_waiting_export_is_interrupted_and_started_again(outhaul: Outhaul, place: Path) -> None:
-    asleep = put_together(outhaul.settings.require_source(), place / "asleep", catalog=place / "catalog.toml")
+def test_a_waiting_export_is_interrupted_and_started_again(place: Path) -> None:
+    asleep = of_shop(place, "asleep")
     with asleep.ledger, served(asleep) as client:
         asleep.ledger.migrate()
         asker = Asker(asleep, client)
@@ -299,100 +234,8 @@ def test_a_deleted_export_takes_its_links_and_files_along(outhaul: Outhaul, aske
     until(lambda: not objects.exists() or not list(objects.iterdir()), "its files are swept", 2)
 
 
-def test_a_link_ends_with_its_time_its_token_and_its_export(outhaul: Outhaul, client: httpx.Client) -> None:
-    asker = Asker(outhaul, client)
-    data = finished(asker)
-    link = data["attributes"]["attachment_url"]
-    assert client.head(link).status_code == 200
-    token, name = link.split("/")[-2:]
-    for wrong in (
-        f"{token}x/{name}",
-        f"x{token}/{name}",
-        f"{token}/other.json.gz",
-        f"{token}/..%2fledger.db",
-        name,
-    ):
-        answer = client.get(f"/files/{wrong}")
-        assert answer.status_code == 404, wrong
-    outhaul.access.revoke(asker.kept.id)
-    answer = client.get(link)
-    assert (answer.status_code, "revoked" in answer.text) == (410, True)
-
-
-def test_an_expired_link_says_what_to_do(outhaul: Outhaul, monkeypatch: pytest.MonkeyPatch) -> None:
-    export = done(outhaul, outhaul.exports.create(US, ORDERS))
-    token, name = outhaul.exports.links(US, export).artifacts[0].split("/")[-2:]
-    later = time.time() + 301
-    monkeypatch.setattr("outhaul.service.datetime", _Later(later))
-    with pytest.raises(Gone, match="Ask the export for a new one"):
-        outhaul.exports.open(token, name)
-
-
-class _Later:
-    """A clock that shows another time."""
-
-    def __init__(self, seconds: float) -> None:
-        self.seconds = seconds
-
-    def now(self, zone: Any) -> Any:
-        from datetime import datetime
-
-        return datetime.fromtimestamp(self.seconds, zone)
-
-
-def test_expired_files_are_said_to_be_gone(outhaul: Outhaul, place: Path) -> None:
-    state = place / "short"
-    with (
-        put_together(
-            outhaul.settings.require_source(), state, catalog=place / "catalog.toml", retention="1s"
-        ) as short,
-        served(short) as client,
-    ):
-        asker = Asker(short, client)
-        data = finished(asker)
-        path = f"/exports/{data['id']}"
-        until(
-            lambda: asker.call("GET", path).json()["data"]["attributes"]["attachment_url"] is None,
-            "it expires",
-        )
-        attributes = asker.call("GET", path).json()["data"]["attributes"]
-        assert (attributes["status"], list(attributes["errors_log"])) == ("completed", ["Gone"])
-        assert client.get(data["attributes"]["attachment_url"]).status_code == 410
-        assert asker.call("GET", f"{path}/manifest").status_code == 404
-
-
-def test_ranges_are_pieces_of_the_whole(asker: Asker) -> None:
-    link = finished(asker)["attributes"]["attachment_url"]
-    client = asker.client
-    whole = client.get(link)
-    etag, size = whole.headers["etag"], len(whole.content)
-    for asked, expected in (
-        ("0-0", whole.content[:1]),
-        ("5-", whole.content[5:]),
-        ("-7", whole.content[-7:]),
-    ):
-        answer = client.get(link, headers={"Range": f"bytes={asked}"})
-        assert (answer.status_code, answer.content) == (206, expected)
-    assert client.get(link, headers={"If-None-Match": etag}).status_code == 304
-    assert client.get(link, headers={"Range": "bytes=0-0", "If-Range": '"x"'}).status_code == 200
-    beyond = client.get(link, headers={"Range": f"bytes={size}-"})
-    assert (beyond.status_code, beyond.headers["content-range"]) == (416, f"bytes */{size}")
-    head = client.head(link)
-    assert (head.headers["content-length"], head.content) == (str(size), b"")
-
-
-def test_a_file_that_vanished_from_the_store_is_no_empty_success(outhaul: Outhaul, asker: Asker) -> None:
-    data = finished(asker)
-    for path in (Path(outhaul.store.root) / data["id"]).iterdir():
-        if not path.name.startswith("manifest"):
-            path.unlink()
-    answer = asker.client.get(data["attributes"]["attachment_url"])
-    assert (answer.status_code, str(outhaul.store.root) in answer.text) == (503, False)
-
-
-def test_a_full_disk_refuses_new_exports_in_words(outhaul: Outhaul, place: Path) -> None:
-    source = outhaul.settings.require_source()
-    full = put_together(source, place / "full", catalog=place / "catalog.toml", min_free=10**18)
+def test_a_full_disk_refuses_new_exports_in_words(place: Path) -> None:
+    full = of_shop(place, "full", min_free=10**18)
     with full.ledger, served(full) as client:
         full.ledger.migrate()
         asker = Asker(full, client)
@@ -402,11 +245,11 @@ def test_a_full_disk_refuses_new_exports_in_words(outhaul: Outhaul, place: Path)
         assert asker.call("GET", "/exports").json()["meta"]["record_count"] == 0
 
 
-def changed(outhaul: Outhaul, place: Path, catalog: str) -> Outhaul:
+def changed(place: Path, catalog: str) -> Outhaul:
     """The same ledger under another catalog file, as after a restart."""
     file = place / "changed.toml"
     file.write_text(catalog)
-    return put_together(outhaul.settings.require_source(), outhaul.settings.state, catalog=file)
+    return of_shop(place, catalog=file)
 
 
 @pytest.mark.parametrize(
@@ -426,9 +269,9 @@ def test_what_was_withdrawn_before_the_start_fails_at_the_start(
     alpha = Caller("alpha", "alpha", "1")
     export = outhaul.exports.create(alpha, Draft((Selection("orders", fields=("id", "note")),)))
     with pytest.raises(Exception, match=r"\S") as refused:
-        changed(outhaul, place, catalog).exports.check(export.id)
+        changed(place, catalog).exports.check(export.id)
     assert type(refused.value).__name__ == error
-    changed(outhaul, place, CATALOG + "[resources.companies.segments]\n").exports.check(export.id)
+    changed(place, CATALOG + "[resources.companies.segments]\n").exports.check(export.id)
 
 
 def test_an_export_whose_token_was_revoked_does_not_start(outhaul: Outhaul) -> None:
@@ -454,65 +297,3 @@ def test_a_caller_of_no_tenant_sees_nothing(outhaul: Outhaul) -> None:
         outhaul.exports.interrupt(US, export.id)
     with pytest.raises(NotFound):
         outhaul.exports.get(US, "' OR 1=1 --")
-
-
-PROXY, STRANGER = ("10.0.0.1", 1), ("192.0.2.1", 1)
-
-
-@pytest.mark.parametrize(
-    ("client", "headers", "public_url", "base"),
-    [
-        (PROXY, {"host": "evil"}, None, "http://evil"),
-        (STRANGER, {"host": "evil"}, None, "http://own:1"),
-        (
-            STRANGER,
-            {"host": "evil", "x-forwarded-host": "evil", "x-forwarded-proto": "https"},
-            None,
-            "http://own:1",
-        ),
-        (PROXY, {"host": "a", "x-forwarded-host": "b", "x-forwarded-proto": "https"}, None, "https://b"),
-        (PROXY, {"host": "a", "x-forwarded-host": "b:8443, c"}, None, "http://b:8443"),
-        (PROXY, {"host": "a", "x-forwarded-host": "b/c?d"}, None, "http://own:1"),
-        (PROXY, {"host": "a", "x-forwarded-proto": "javascript"}, None, "http://own:1"),
-        (PROXY, {"host": "a", "x-forwarded-host": "b"}, "https://x.example/y", "https://x.example/y"),
-        (STRANGER, {"host": "evil"}, "https://x.example/y", "https://x.example/y"),
-        (None, {"host": "evil"}, None, "http://own:1"),
-    ],
-)
-def test_only_configured_proxies_say_where_we_are(
-    client: Any, headers: dict[str, str], public_url: str | None, base: str
-) -> None:
-    address = Address(_nothing, "http://own:1", public_url, (ip_network("10.0.0.0/8"),), ("/api",))
-    pairs = [(name.encode(), value.encode()) for name, value in headers.items()]
-    assert address.base({"type": "http", "scheme": "http", "headers": pairs, "client": client}) == base
-
-
-async def _nothing(*_: Any) -> None:
-    pass
-
-
-def test_a_public_url_with_a_path_builds_every_link_and_is_taken_off_requests(
-    outhaul: Outhaul, place: Path
-) -> None:
-    settings = config.load({"public_url": "https://x.example/exports/"})
-    assert settings.public_url == "https://x.example/exports"
-    there = put_together(
-        outhaul.settings.require_source(),
-        place / "public",
-        catalog=place / "catalog.toml",
-        public_url="https://x.example/exports/",
-        link_lifetime=timedelta(minutes=1),
-    )
-    with there, served(there) as client:
-        asker = Asker(there, client)
-        data = finished(asker)
-        assert data["links"]["self"] == f"https://x.example/exports/api/exports/{data['id']}"
-        link = data["attributes"]["attachment_url"]
-        assert link.startswith("https://x.example/exports/files/")
-        path = link.removeprefix("https://x.example")
-        assert client.get(path).status_code == 200
-        assert client.get(path.removeprefix("/exports")).status_code == 200
-        prefixed = asker.client.get(
-            "/exports/api/exports", headers={"Authorization": f"Bearer {asker.token}"}
-        )
-        assert prefixed.json()["links"]["first"].startswith("https://x.example/exports/api/exports?")
