@@ -140,7 +140,8 @@ def _clear(ledger: Ledger, store: Store, export_id: str) -> None:
 
 def prove(facts: Facts, size: Callable[[str], int | None]) -> None:
     """Raises Unproven unless, for every selection in every format, the ranges of the parts chain from open end to open
-    end, as many rows were written as matched, those of each include too, and every fragment lies in the store."""
+    end, as many rows were written as matched, those of each include too, and every fragment lies in the store, in a
+    file of its own."""
     for selection, name in product(range(len(facts.plan.selections)), facts.plan.formats):
         what = f"{facts.plan.selections[selection].resource} as {name}"
         parts = [part for part in facts.parts if (part.selection, part.format) == (selection, name)]
@@ -148,6 +149,16 @@ def prove(facts: Facts, size: Callable[[str], int | None]) -> None:
         _prove_rows(what, parts, facts.counts[selection])
         for part in parts:
             _prove_fragments(what, part, [one for one in facts.fragments if one.part == part.n], size)
+    _prove_distinct([one.key for one in facts.fragments])
+
+
+def _prove_distinct(keys: Sequence[str]) -> None:
+    if len(set(keys)) != len(keys):
+        raise Unproven(
+            f"{len(keys):,} fragments were recorded, but only {len(set(keys)):,} files.",
+            hint="Start the export again; if it comes back, report it.",
+            facts={"fragments": len(keys), "files": len(set(keys))},
+        )
 
 
 def _prove_ranges(what: str, parts: Sequence[Done]) -> None:
