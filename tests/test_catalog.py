@@ -27,6 +27,7 @@ CHANGES: dict[str, Any] = {
     "identity": "id",
     "timestamps": ("deleted_at",),
     "description": "All that was bought",
+    "distant": True,
 }
 
 

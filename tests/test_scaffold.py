@@ -51,7 +51,8 @@ def test_the_wheel_exports_from_an_empty_environment(wheel: Path, tmp_path: Path
         shop.execute("CREATE TABLE skus (id INTEGER PRIMARY KEY, name TEXT)")
         shop.execute("INSERT INTO skus VALUES (1, 'Tea, green'), (2, NULL)")
     shop.close()
-    run(outhaul, "export", "sqlite:///shop.db", "skus", "--output", "out", cwd=tmp_path)
+    given = ("sqlite:///shop.db", "skus", "--format", "csv", "--output", "out")
+    run(outhaul, "export", *given, cwd=tmp_path)
     assert (tmp_path / "out" / "skus.csv").read_bytes() == b'id,name\n1,"Tea, green"\n2,\n'
     assert (tmp_path / "out" / "manifest.json").exists()
 

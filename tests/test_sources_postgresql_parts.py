@@ -65,6 +65,21 @@ def test_parents_that_turn_out_wide_are_cut_off(postgres_url: str, database: Any
     assert 10 < len(streams) < 100
 
 
+def test_a_copy_can_be_given_up_at_any_point(postgres_url: str, database: Any) -> None:
+    database.execute("CREATE TABLE a AS SELECT n, repeat('x', 40000) FROM generate_series(1, 400) n")
+    with reading(postgres_url) as session:
+        wire = session._wire
+        for turn in range(80):
+            wire.execute("SAVEPOINT run")
+            copy = wire.copy(f"SELECT * FROM a LIMIT {(turn * 7) % 400 + 1}")
+            for _ in copy.blocks():
+                if copy.bytes > 2_250_000 * (turn % 4 + 1):
+                    copy.stop()
+                    break
+            wire.execute("ROLLBACK TO SAVEPOINT run")
+            assert wire.fetch("SELECT count(*) FROM a") == [(400,)]
+
+
 @pytest.mark.parametrize("root", ["orders", "customers", "lines", "skus"])
 def test_runs_of_few_parents_give_the_same_rows(postgres_url: str, root: str, monkeypatch: Any) -> None:
     for name, few in {"FIRST_PARENTS": 2, "FEWEST_PARENTS": 1, "MOST_PARENTS": 3}.items():

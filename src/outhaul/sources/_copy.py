@@ -195,11 +195,21 @@ class Copy:
     def stop(self) -> None:
         """Give up before the end; the transaction is lost, the connection is not."""
         if self._task is not None:
-            self._task.cancel()
-            self._wire.run(asyncio.wait({self._task}))
             self.stopped = True
+            self._room.set()
+            self._wire.run(self._ended(self._task))
+
+    async def _ended(self, task: asyncio.Task[str]) -> None:
+        """Cancelling the task instead would wait for ever, for a server that has sent the last row already."""
+        connection: Any = self._wire.connection
+        if not task.done():
+            await connection._cancel(asyncio.get_running_loop().create_future())  # noqa: SLF001  # the public way is to cancel the task
+            await asyncio.wait({task})
+        task.exception()
 
     async def _sink(self, data: bytes) -> None:
+        if self.stopped:
+            return
         self._pieces.append(data)
         self._held += len(data)
         if self._held >= BLOCK_BYTES:
