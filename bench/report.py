@@ -86,6 +86,7 @@ Made by `make bench`; `make bench SCALE=1` for more. A number counts only after 
 read back by DuckDB and found equal to the database's. Times in seconds. *Client* is the CPU time of the command and all
 its processes, *database* that of the PostgreSQL server, *memory* the peak of the summed PSS of the command's processes.
 For Outhaul the whole command counts: start of Python, ledger, snapshot, independent count, SHA-256, fsync and manifest.
+Where the load before is not near zero, others were at work on the machine: read the seconds as no more than a hint.
 """
 COMMANDS = """\
 Run by bash with `URL` of the database, `OUT` an empty folder, `MIDDLE_KEY` the median order and `MIDDLE_BLOCK` the
