@@ -47,6 +47,7 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> str:
         (["export", "{shop}", "orders"], 2, ["--output"]),
         (["export", "{shop}", "orders", "-o", "taken"], 2, ["taken"]),
         (["export", "nonsense", "orders", "-o", "out"], 2, ["nonsense", "sqlite:///"]),
+        (["export", "sqlite://", "orders", "-o", "out"], 2, ["sqlite:///my.db"]),
         (["export", "oracle://h/d", "orders", "-o", "out"], 2, ["oracle", "postgresql, sqlite"]),
         (["export", "sqlite:///none.db", "orders", "-o", "out"], 3, ["none.db"]),
         (["export", "postgresql://u:geheim@127.0.0.1:1/d", "orders", "-o", "out"], 3, ["127.0.0.1"]),

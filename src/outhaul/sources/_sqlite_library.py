@@ -15,7 +15,7 @@ import adbc_driver_sqlite.dbapi as driver
 import pyarrow as pa
 from sqlalchemy.engine import make_url
 
-from outhaul.errors import OuthaulError, SchemaChanged, SourceAway, SourceBusy, SourceError
+from outhaul.errors import Misconfigured, OuthaulError, SchemaChanged, SourceAway, SourceBusy, SourceError
 
 BLOCK_BYTES = 2 << 20
 MOST_BATCHES = 512  # batches of a single row weigh far more than their values
@@ -36,8 +36,11 @@ SAID: tuple[tuple[str, type[OuthaulError], str], ...] = (
 
 
 def file_of(url: str) -> Path:
-    """The file that `sqlite:///...` names."""
-    return Path(make_url(url).database or "").absolute()
+    """The file that `sqlite:///...` names; Misconfigured when it names none."""
+    database = make_url(url).database
+    if database in {None, "", ":memory:"}:
+        raise Misconfigured(f"{url} names no file.", hint="Write it as sqlite:///my.db.", wrong=url)
+    return Path(str(database)).absolute()
 
 
 def read_only(path: Path) -> str:
