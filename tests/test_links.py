@@ -12,7 +12,7 @@ from typing import Any
 import httpx
 import pytest
 
-from outhaul import config
+from outhaul import cli, config
 from outhaul.app import Address, Outhaul
 from outhaul.errors import Gone
 from tests.served import ORDERS, US, Asker, done, finished, of_shop, served, shop, until
@@ -176,3 +176,22 @@ def test_a_public_url_with_a_path_builds_every_link_and_is_taken_off_requests(pl
             "/exports/api/exports", headers={"Authorization": f"Bearer {asker.token}"}
         )
         assert prefixed.json()["links"]["first"].startswith("https://x.example/exports/api/exports?")
+
+
+def test_the_command_verifies_an_export_by_its_signed_link(
+    outhaul: Outhaul, asker: Asker, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    data = finished(asker, format="csv")
+    link = data["links"]["manifest"]
+    assert cli.run(["verify", link, "--deep"]) == 0
+    objects = (Path(outhaul.store.root) / data["id"]).iterdir()
+    (damaged,) = [path for path in objects if not path.name.startswith("manifest")]
+    content = bytearray(damaged.read_bytes())
+    content[len(content) // 2] ^= 1
+    damaged.write_bytes(content)
+    assert cli.run(["verify", link]) == 1
+    assert "orders.csv.gz" in capsys.readouterr().out
+    asker.call("DELETE", f"/exports/{data['id']}")
+    assert cli.run(["verify", link]) == 4
+    assert "410" in capsys.readouterr().err
