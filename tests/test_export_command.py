@@ -5,9 +5,12 @@ from __future__ import annotations
 import csv
 import gzip
 import json
+import os
+import pty
 import signal
 import sqlite3
 import subprocess
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -86,7 +89,7 @@ def endless(tmp_path: Path) -> str:
     return f"sqlite:///{tmp_path}/endless.db"
 
 
-@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_an_interrupted_export_leaves_nothing_half(sent: signal.Signals, tmp_path: Path) -> None:
     source = endless(tmp_path)
     process = subprocess.Popen(
@@ -133,3 +136,26 @@ def test_two_exports_into_one_folder_do_not_mix(shop: str, tmp_path: Path) -> No
     finally:
         first.kill()
         first.wait()
+
+
+def test_progress_is_a_bar_on_a_terminal_and_lines_in_a_pipe(shop: str, tmp_path: Path) -> None:
+    ours, theirs = pty.openpty()
+    with os.fdopen(ours, "rb", buffering=0) as screen, os.fdopen(theirs, "wb") as terminal:
+        process = subprocess.Popen(
+            [PROGRAM, "export", shop, "orders", "-o", "out"],
+            cwd=tmp_path,
+            env=environment(TERM="xterm", COLUMNS="100"),
+            stderr=terminal,
+        )
+        terminal.close()
+        shown = b""
+        with suppress(OSError):  # how a terminal says that nobody is at the other end
+            while piece := screen.read(4096):
+                shown += piece
+        assert process.wait(60) == 0
+    assert f"{ROWS} of {ROWS} rows".encode() in shown
+    assert "━".encode() in shown
+    assert b"complete and proven" in shown
+    piped = outhaul(tmp_path, "export", shop, "orders", "-o", "piped")
+    assert "\x1b" not in piped.stderr
+    assert "━" not in piped.stderr

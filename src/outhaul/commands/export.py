@@ -67,7 +67,9 @@ def run(  # noqa: PLR0917  # typer passes them by name
         compress=compress,
         part_bytes=_size(part_size) if part_size else None,
     )
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    for ending in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(ending) is signal.SIG_DFL:
+            signal.signal(ending, signal.default_int_handler)
     with folders.workspace(output) as work:
         made = _export(draft, work, parts, source=source, workers=workers, catalog=catalog, file=file)
         folders.publish(made, output)
