@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import random
 import select
@@ -22,6 +23,7 @@ from tests.system._oracle import Digits, Pairs
 ACCOUNTS = 3000
 START = 100  # what each account begins with
 TOTAL = ACCOUNTS * START
+SEEDS = itertools.count(1)  # each writer draws and numbers for itself
 
 SCHEMA = (
     "CREATE TABLE accounts (id integer PRIMARY KEY, name text NOT NULL, balance integer NOT NULL)",
@@ -149,7 +151,7 @@ def moving(url: str, writers: int = 2) -> Iterator[None]:
             stdout=subprocess.PIPE,
             env=os.environ | {"PYTHONPATH": str(root)},
         )
-        for seed in range(1, writers + 1)
+        for seed in itertools.islice(SEEDS, writers)
     ]
     try:
         yield

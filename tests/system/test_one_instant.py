@@ -201,7 +201,7 @@ def test_a_change_between_two_parts_is_right_or_refused(
     assert changed[0] < ended, "the change came after the export: the test shows nothing"
     if run.code == 0:
         assert is_one_of(_oracle.counted(run.rows()), befores), "the rows are of no instant"
-        assert _outhaul.parts_of(run) >= 5
+        assert _outhaul.parts_of(run) >= 5 or not run.rows()
     else:
         assert re.search("schema ?changed", run.said, re.IGNORECASE), run.said
         assert run.files == []
