@@ -59,7 +59,7 @@ def test_a_session_is_set_up_the_same_whatever_the_role_prefers(postgres_url: st
         "default_transaction_read_only": "on",
         "client_connection_check_interval": "1s",
         "transaction_isolation": "repeatable read",
-        "statement_timeout": "0",
+        "statement_timeout": "1s",
         "transaction_read_only": "on",
         "idle_in_transaction_session_timeout": "0",
         "standard_conforming_strings": "on",

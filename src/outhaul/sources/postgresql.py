@@ -63,7 +63,6 @@ def settings(statement_seconds: float, lock_seconds: float) -> dict[str, str]:
         "xmloption": "content",
         "row_security": "off",
         "standard_conforming_strings": "on",
-        "statement_timeout": str(int(statement_seconds * 1000)),
         "lock_timeout": str(int(lock_seconds * 1000)),
         "idle_in_transaction_session_timeout": "0",  # the keeper of an instant is idle by trade
         "transaction_timeout": "0",
@@ -71,6 +70,8 @@ def settings(statement_seconds: float, lock_seconds: float) -> dict[str, str]:
         "tcp_keepalives_interval": "10",
         "tcp_keepalives_count": "3",
         "client_connection_check_interval": "1000",  # the statement of a killed worker ends
+        # Without a limit of ours the one that the role was given holds.
+        **({"statement_timeout": str(int(statement_seconds * 1000))} if statement_seconds else {}),
     }
 
 
