@@ -7,13 +7,14 @@ import gzip
 import io
 import json
 import re
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
 import pytest
 
-from outhaul import manifest
+from outhaul import app, config, manifest
 from outhaul.app import Outhaul
 from outhaul.errors import NotAllowed, NotFound, WrongState
 from outhaul.export import Caller, Draft, Selection
@@ -297,3 +298,10 @@ def test_a_caller_of_no_tenant_sees_nothing(outhaul: Outhaul) -> None:
         outhaul.exports.interrupt(US, export.id)
     with pytest.raises(NotFound):
         outhaul.exports.get(US, "' OR 1=1 --")
+
+
+def test_the_body_of_an_answer_does_not_wait_for_the_receipt_of_its_headers() -> None:
+    with app._listen(config.load({"port": 0})) as listener, socket.create_connection(listener.getsockname()):
+        accepted, _ = listener.accept()
+        with accepted:
+            assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
