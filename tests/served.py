@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import socket
 import sqlite3
 import threading
 import time
@@ -72,7 +71,7 @@ def of_shop(place: Path, state: str = "state", **flags: Any) -> Outhaul:
 @contextmanager
 def served(outhaul: Outhaul) -> Iterator[httpx.Client]:
     """A client of the web app, which answers while the block runs."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
+    with app._listen(config.load({"port": 0})) as listener:
         own = f"http://127.0.0.1:{listener.getsockname()[1]}"
         server = uvicorn.Server(uvicorn.Config(app.web(outhaul, own), log_config=None, lifespan="off"))
         thread = threading.Thread(target=server.run, args=[[listener]])
