@@ -143,12 +143,9 @@ def export(
     )
 
 
-def parts_of(run: Run) -> int:
-    """How many parts made this export, by what its manifest tells."""
-    text = json.dumps(run.manifest)
-    found = {int(number) for number in re.findall(r'"part": (\d+)', text)}
-    assert found, f"the manifest does not say which parts made the file: {text[:2000]}"
-    return len(found)
+def parts_of(made: Run | dict[str, Any]) -> int:
+    """How many parts made an export, by what its manifest tells."""
+    return len((made.manifest if isinstance(made, Run) else made)["parts"])
 
 
 def free_port() -> int:
@@ -235,6 +232,13 @@ class Asker:
         answer = self.service.fetch(self.link(export_id))
         assert answer.status_code == 200, answer.text
         return answer.content
+
+    def manifest(self, export_id: str) -> dict[str, Any]:
+        """The proof of a completed export, by its own signed link."""
+        self.finish(export_id)
+        url = self.call("GET", f"/exports/{export_id}").json()["data"]["links"]["manifest"]
+        found: dict[str, Any] = self.service.fetch(url).json()
+        return found
 
     def rows(self, resource: str, form: str = "json", **attributes: Any) -> list[_oracle.Pairs]:
         """Ask, wait, download, read."""

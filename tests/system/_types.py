@@ -200,7 +200,7 @@ def fill(url: str) -> None:
             "CREATE TABLE wide AS SELECT n AS id, md5(n::text) AS word, n * 1.10 AS amount, "
             "CASE n % 50 WHEN 0 THEN E'two\\nlines' WHEN 1 THEN '' WHEN 2 THEN NULL "
             "ELSE repeat('y', n % 90) END AS filler "
-            "FROM generate_series(1, 40000) n; ALTER TABLE wide ADD PRIMARY KEY (id)"
+            "FROM generate_series(1, 2000) n; ALTER TABLE wide ADD PRIMARY KEY (id)"
         )
         connection.execute("CREATE VIEW seen AS SELECT id, c_text, c_json FROM nasty")
         connection.execute("CREATE MATERIALIZED VIEW kept AS SELECT id, c_numeric, c_timestamptz FROM nasty")

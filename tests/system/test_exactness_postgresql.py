@@ -31,6 +31,13 @@ def asker(database: str, room: Path) -> Iterator[Asker]:
         yield service.asker()
 
 
+@pytest.fixture(scope="module")
+def divider(database: str, room: Path) -> Iterator[Asker]:
+    """Asks a service that cuts everything into many parts, read by two workers."""
+    with _outhaul.serving(database, room / "divider", part_bytes=4000, workers=2) as service:
+        yield service.asker()
+
+
 def same(found: list[_oracle.Pairs], expected: list[_oracle.Pairs], *, ordered: bool = True) -> None:
     """Rows are equal to the last digit, with columns in the same order; says which cell is not."""
     if not ordered:
@@ -79,23 +86,18 @@ def test_the_command_line_writes_the_same_plain_and_gzip(
     check_flat(form, run.data, database, psql, "SELECT * FROM nasty ORDER BY id")
 
 
-@pytest.mark.parametrize("workers", [1, 2])
-def test_several_parts_hold_the_same_lines(
-    form: str, workers: int, database: str, psql: str, tmp_path: Path
-) -> None:
-    run = _outhaul.export(
-        database, "wide", tmp_path, format=form, part_size=300_000, workers=workers
-    ).complete()
-    assert _outhaul.parts_of(run) >= 3
-    check_flat(form, run.data, database, psql, "SELECT * FROM wide", ordered=False)
+def test_several_parts_hold_the_same_lines(form: str, divider: Asker, database: str, psql: str) -> None:
+    export_id = divider.create("wide", form)
+    check_flat(form, divider.file(export_id), database, psql, "SELECT * FROM wide", ordered=False)
+    assert _outhaul.parts_of(divider.manifest(export_id)) >= 10
 
 
 def test_numbered_files_hold_every_line_once(form: str, database: str, psql: str, tmp_path: Path) -> None:
-    run = _outhaul.export(database, "wide", tmp_path, format=form, part_size=300_000, parts=True).complete()
+    run = _outhaul.export(database, "wide", tmp_path, format=form, part_size=20_000, parts=True).complete()
     assert len(run.files) >= 3
     found = [row for file in run.files for row in _oracle.rows(form, file.read_bytes())]
     keys = sorted(_oracle.numbers(found, "id"))
-    assert keys == list(range(1, 40001))
+    assert keys == list(range(1, 2001))
 
 
 def test_a_table_without_rows_is_a_readable_empty_file(
@@ -199,19 +201,10 @@ def test_own_columns_of_a_nested_csv_are_those_of_copy(
     assert _oracle.counted(row.without("line_items") for row in found) == _oracle.counted(expected)
 
 
-def test_nested_records_in_many_parts_are_the_same(form: str, database: str, tmp_path: Path) -> None:
-    run = _outhaul.export(
-        database,
-        "customers",
-        tmp_path,
-        format=form,
-        include=NESTED["customers"][0],
-        part_size=2000,
-        workers=2,
-        compress="gzip",
-    ).complete()
-    assert _outhaul.parts_of(run) >= 3
-    check_nested(form, run.data, database, "customers")
+def test_nested_records_in_many_parts_are_the_same(form: str, divider: Asker, database: str) -> None:
+    export_id = divider.create("customers", form, includes=NESTED["customers"][0])
+    check_nested(form, divider.file(export_id), database, "customers")
+    assert _outhaul.parts_of(divider.manifest(export_id)) >= 3
 
 
 def test_chosen_fields_come_in_the_order_asked_for(form: str, asker: Asker, database: str, psql: str) -> None:

@@ -78,9 +78,9 @@ def fill(path: Path) -> None:
         connection.execute(f"INSERT INTO clean VALUES (?, {', '.join('?' * len(values))})", [row, *values])
     connection.execute("CREATE TABLE late (id INTEGER PRIMARY KEY, word TEXT, number INTEGER, any)")
     connection.execute(
-        "WITH RECURSIVE n(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n < 9000) "
-        "INSERT INTO late SELECT n, CASE WHEN n > 3000 THEN 'w' || n END, CASE WHEN n = 8999 THEN 'seven' ELSE n END, "
-        "CASE WHEN n > 5000 THEN n || '' ELSE n END FROM n"
+        "WITH RECURSIVE n(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n < 4000) "
+        "INSERT INTO late SELECT n, CASE WHEN n > 3000 THEN 'w' || n END, CASE WHEN n = 3999 THEN 'seven' ELSE n END, "
+        "CASE WHEN n > 3500 THEN n || '' ELSE n END FROM n"
     )
     connection.execute(
         "CREATE TABLE money (id INTEGER PRIMARY KEY, amount DECIMAL(10,2), price NUMERIC(12,3))"
@@ -91,11 +91,11 @@ def fill(path: Path) -> None:
     connection.executemany("INSERT INTO lonely VALUES (?)", [(None,), ("",), ("a",), (None,)])
     connection.execute("CREATE TABLE keyed (code TEXT PRIMARY KEY, number INTEGER) WITHOUT ROWID")
     connection.executemany(
-        "INSERT INTO keyed VALUES (?, ?)", [(f"k{n:05}" + "é" * (n % 3), n) for n in range(5000)]
+        "INSERT INTO keyed VALUES (?, ?)", [(f"k{n:05}" + "é" * (n % 3), n) for n in range(1500)]
     )
     connection.execute("CREATE TABLE blobbed (code BLOB PRIMARY KEY, number INTEGER)")
     connection.executemany(
-        "INSERT INTO blobbed VALUES (?, ?)", [(struct.pack(">I", n * 7919), n) for n in range(3000)]
+        "INSERT INTO blobbed VALUES (?, ?)", [(struct.pack(">I", n * 7919), n) for n in range(1000)]
     )
     connection.execute("CREATE TABLE pairs (low INTEGER, high TEXT, word TEXT, PRIMARY KEY (low, high))")
     connection.executemany(
@@ -137,6 +137,13 @@ def path(room: Path) -> Path:
 @pytest.fixture(scope="module")
 def asker(path: Path, room: Path) -> Iterator[Asker]:
     with _outhaul.serving(f"sqlite:///{path}", room / "service") as service:
+        yield service.asker()
+
+
+@pytest.fixture(scope="module")
+def divider(path: Path, room: Path) -> Iterator[Asker]:
+    """Asks a service that cuts everything into many parts."""
+    with _outhaul.serving(f"sqlite:///{path}", room / "divider", part_bytes=2000, workers=2) as service:
         yield service.asker()
 
 
@@ -241,13 +248,11 @@ def test_a_decimal_column_loses_no_digit(form: str, asker: Asker, path: Path) ->
 
 
 @pytest.mark.parametrize("table", ["keyed", "blobbed", "pairs", "late"])
-def test_several_parts_hold_every_row_once(form: str, table: str, path: Path, tmp_path: Path) -> None:
-    run = _outhaul.export(
-        f"sqlite:///{path}", table, tmp_path, format=form, part_size=20_000, workers=2
-    ).complete()
-    assert _outhaul.parts_of(run) >= 2
+def test_several_parts_hold_every_row_once(form: str, table: str, path: Path, divider: Asker) -> None:
+    export_id = divider.create(table, form)
     names, expected = read(path, table)
-    found = _oracle.rows(form, run.data)
+    found = _oracle.rows(form, divider.file(export_id))
+    assert _outhaul.parts_of(divider.manifest(export_id)) >= 2
     assert len(found) == len(expected)
     unmatched = {_plain(form, stored): stored for stored in expected}
     assert len(unmatched) == len(expected)
@@ -265,17 +270,15 @@ def _plain(form: str, stored: tuple[Any, ...]) -> tuple[str, ...]:
     return tuple("\\x" + value.hex() if isinstance(value, bytes) else str(value) for value in stored)
 
 
-@pytest.mark.parametrize("part_size", [None, 2000])
+@pytest.mark.parametrize("way", ["asker", "divider"])
 def test_nested_records_are_those_of_a_slow_reader(
-    form: str, part_size: int | None, path: Path, tmp_path: Path
+    form: str, way: str, path: Path, request: pytest.FixtureRequest
 ) -> None:
-    options: dict[str, Any] = {"part_size": part_size} if part_size else {}
-    run = _outhaul.export(
-        f"sqlite:///{path}", "parents", tmp_path, format=form, include="children.toys", **options
-    ).complete()
-    assert part_size is None or _outhaul.parts_of(run) >= 2
+    asker: Asker = request.getfixturevalue(way)
+    export_id = asker.create("parents", form, includes=["children.toys"])
+    assert way == "asker" or _outhaul.parts_of(asker.manifest(export_id)) >= 2
     parents, children, toys = (read(path, table)[1] for table in ("parents", "children", "toys"))
-    found = {int(_number(row.get("id"))): row for row in run.rows()}
+    found = {int(_number(row.get("id"))): row for row in _oracle.rows(form, asker.file(export_id))}
     assert len(found) == len(parents)
     for key, name in parents:
         assert is_value(form, found[key].get("name"), name)
@@ -300,7 +303,7 @@ def test_text_that_is_not_utf8_is_refused_with_its_place(form: str, tmp_path: Pa
     path = tmp_path / "broken.db"
     connection = sqlite3.connect(path)
     connection.execute("CREATE TABLE visits (id INTEGER PRIMARY KEY, remark TEXT)")
-    connection.executemany("INSERT INTO visits VALUES (?, ?)", [(n, f"r{n}") for n in range(4000)])
+    connection.executemany("INSERT INTO visits VALUES (?, ?)", [(n, f"r{n}") for n in range(1500)])
     connection.execute("UPDATE visits SET remark = CAST(x'61ff62' AS TEXT) WHERE id = 3217")
     connection.commit()
     connection.close()

@@ -31,55 +31,57 @@ def bank(request: pytest.FixtureRequest, postgres_server: Server, room: Path) ->
             yield _bank.found_bank(url)
 
 
-def test_accounts_agree_with_their_entries_while_money_moves(form: str, bank: str, tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def teller(bank: str, room: Path) -> Iterator[Asker]:
+    """Asks a service that reads the bank in many parts with two workers."""
+    with _outhaul.serving(bank, room / f"service-{uuid4().hex}", part_bytes=20_000, workers=2) as service:
+        yield service.asker()
+
+
+def test_accounts_agree_with_their_entries_while_money_moves(form: str, bank: str, teller: Asker) -> None:
+    with _bank.moving(bank):
+        for _ in range(3):
+            export_id = teller.create("accounts", form, includes=["entries"])
+            found = _oracle.rows(form, teller.file(export_id))
+            _bank.check_accounts(found, [_oracle.cell(form, row.get("entries")) for row in found])
+    assert _outhaul.parts_of(teller.manifest(export_id)) >= 4
+
+
+def test_no_entry_is_without_its_account_while_money_moves(form: str, bank: str, teller: Asker) -> None:
     with _bank.moving(bank):
         for _ in range(2):
-            run = _outhaul.export(
-                bank, "accounts", tmp_path, include="entries", format=form, part_size=20_000, workers=2
-            ).complete()
-            assert _outhaul.parts_of(run) >= 4
-            found = run.rows()
-            _bank.check_accounts(found, [_oracle.cell(form, row.get("entries")) for row in found])
+            export_id = teller.create("entries", form, includes=["account"])
+            found = _oracle.rows(form, teller.file(export_id))
+            _bank.check_entries(found, [_oracle.cell(form, row.get("account")) for row in found])
+    assert _outhaul.parts_of(teller.manifest(export_id)) >= 4
 
 
-def test_no_entry_is_without_its_account_while_money_moves(form: str, bank: str, tmp_path: Path) -> None:
+def test_flat_totals_are_right_while_money_moves(form: str, bank: str, teller: Asker) -> None:
     with _bank.moving(bank):
-        run = _outhaul.export(
-            bank,
-            "entries",
-            tmp_path,
-            include="account",
-            format=form,
-            part_size=20_000,
-            workers=2,
-            compress="gzip",
-        ).complete()
-    assert _outhaul.parts_of(run) >= 4
-    found = run.rows()
-    _bank.check_entries(found, [_oracle.cell(form, row.get("account")) for row in found])
+        for resource, field in (("accounts", "balance"), ("entries", "amount")) * 2:
+            export_id = teller.create(resource, form)
+            assert sum(_oracle.numbers(_oracle.rows(form, teller.file(export_id)), field)) == _bank.TOTAL
+            assert _outhaul.parts_of(teller.manifest(export_id)) >= 4
 
 
-def test_flat_totals_are_right_while_money_moves(form: str, bank: str, tmp_path: Path) -> None:
+def test_two_exports_at_once_are_each_of_one_instant_while_money_moves(bank: str, teller: Asker) -> None:
     with _bank.moving(bank):
-        for resource, field in (("accounts", "balance"), ("entries", "amount")):
-            run = _outhaul.export(
-                bank, resource, tmp_path, format=form, part_size=10_000, workers=2
-            ).complete()
-            assert _outhaul.parts_of(run) >= 4
-            assert sum(_oracle.numbers(run.rows(), field)) == _bank.TOTAL
-
-
-def test_the_service_gives_one_instant_while_money_moves(bank: str, room: Path) -> None:
-    home = room / f"service-{uuid4().hex}"
-    with _outhaul.serving(bank, home, part_bytes=20_000, workers=2) as service, _bank.moving(bank):
-        asker = service.asker()
         asked = [
-            asker.create("accounts", includes=["entries"]),
-            asker.create("entries", includes=["account"]),
+            teller.create("accounts", includes=["entries"]),
+            teller.create("entries", includes=["account"]),
         ]
-        accounts, entries = (_oracle.rows("json", asker.file(each)) for each in asked)
+        accounts, entries = (_oracle.rows("json", teller.file(each)) for each in asked)
     _bank.check_accounts(accounts, [row.get("entries") for row in accounts])
     _bank.check_entries(entries, [row.get("account") for row in entries])
+
+
+def test_the_command_line_gives_one_instant_while_money_moves(bank: str, tmp_path: Path) -> None:
+    with _bank.moving(bank):
+        run = _outhaul.export(
+            bank, "accounts", tmp_path, include="entries", part_size=20_000, workers=2
+        ).complete()
+    assert _outhaul.parts_of(run) >= 4
+    _bank.check_accounts(run.rows(), [row.get("entries") for row in run.rows()])
 
 
 CHANGES = {

