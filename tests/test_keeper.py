@@ -101,8 +101,9 @@ def test_a_connection_that_breaks_is_told_at_the_next_beat(
     export_id = wish(ledger)
     keeper.turn()
     with psycopg.connect(postgres_url, autocommit=True) as connection:
-        ended = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name LIKE 'outhaul keeper%'"
-        connection.execute(ended)
+        ended = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE "
+        mine = "application_name LIKE 'outhaul keeper%' AND datname = current_database()"
+        connection.execute(ended + mine)
     keeper._beat_at = 0.0
     keeper.turn()
     lost = found(ledger, export_id)

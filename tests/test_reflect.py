@@ -209,10 +209,15 @@ def test_names_that_differ_only_in_case_are_two(postgres_url: str) -> None:
     assert ways(found.resources["orders"]) == {"Orders": ("Orders", True)}
 
 
-@pytest.mark.parametrize("url", ["sqlite:///nowhere/at/all.db", "sqlite:////", "sqlite://"])
+@pytest.mark.parametrize("url", ["sqlite:///nowhere/at/all.db", "sqlite:////"])
 def test_a_sqlite_file_that_is_not_there_is_said_to_be_away(url: str) -> None:
     with pytest.raises(SourceAway):
         _reflect_sqlite.reflect(url)
+
+
+def test_a_sqlite_address_without_a_file_is_refused() -> None:
+    with pytest.raises(Misconfigured, match=r"sqlite:///my\.db"):
+        _reflect_sqlite.reflect("sqlite://")
 
 
 def test_a_file_that_is_no_database_is_said_to_be_away(tmp_path: Path) -> None:

@@ -162,7 +162,8 @@ def test_a_source_that_is_cut_in_mid_stream_is_away(postgres_url: str, database:
         stream = next(session.read(wide, EVERYTHING, "csv"))
         next(stream.blocks)
         database.execute(
-            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name LIKE 'outhaul %'"
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+            "WHERE application_name LIKE 'outhaul %' AND datname = current_database()"
         )
         with pytest.raises(SourceAway):
             list(stream.blocks)

@@ -105,7 +105,8 @@ def test_a_keeper_that_is_lost_costs_a_generation(
     else:
         with psycopg.connect(shops["postgresql"], autocommit=True) as connection:
             connection.execute(
-                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name LIKE 'outhaul keeper%'"
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+                "WHERE application_name LIKE 'outhaul keeper%' AND datname = current_database()"
             )
     until(lambda: house.ledger.get(export_id).generation > 1, "all begins anew")
     for one in house.children("outhaul.worker"):

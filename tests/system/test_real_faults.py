@@ -1,9 +1,7 @@
-"""Disks fill, servers stop, lines are cut: it is said in words, can be started again, and nothing half is whole."""
+"""Servers stop, lines are cut: it is said in words, can be started again, and nothing half is whole."""
 
 from __future__ import annotations
 
-import resource
-import shutil
 import sqlite3
 import subprocess
 import threading
@@ -17,172 +15,15 @@ import pytest
 from tests import postgres
 from tests.postgres import Server
 from tests.system import _oracle, _outhaul, _shop
-from tests.system._disk import Disk
-from tests.system._outhaul import Asker, Run, Service, until
+from tests.system._faults import BIG, PARTS, failed_in_words, nothing_half, said_in_words, started_again
+from tests.system._outhaul import Asker, Run, until
 from tests.system._proxy import Proxy, proxy
 from tests.system._shop import Shop
-
-BIG = Shop(customers=100, orders=8000, lines=2, note=1000)  # 8 MB of orders
-PARTS = 400_000
 
 
 @pytest.fixture(scope="module")
 def big_sqlite(filled: Callable[[str, Shop], str]) -> str:
     return filled("sqlite", BIG)
-
-
-def said_in_words(text: str) -> None:
-    """A sentence a customer can act on: no traceback, no bare class name."""
-    assert "Traceback" not in text
-    assert len(text.split()) >= 5, text
-
-
-def nothing_half(run: Run) -> None:
-    """A failed command leaves nothing that could be taken for an export."""
-    assert not run.folder.exists() or not [path for path in run.folder.rglob("*") if path.is_file()], list(
-        run.folder.rglob("*")
-    )
-
-
-def failed_in_words(asker: Asker, export_id: str, *words: str, patience: float = 60) -> None:
-    last = asker.wait(export_id, patience=patience)
-    assert last["status"] == "failed", last
-    assert last["attachment_url"] is None
-    said_in_words(" ".join(map(str, last["errors_log"].values())))
-    text = str(last["errors_log"]).lower()
-    assert any(word in text for word in words), last["errors_log"]
-
-
-def started_again(asker: Asker, export_id: str, resource_name: str, rows: int) -> None:
-    answer = asker.change(export_id, _start=True)
-    assert answer.status_code == 200, answer.text
-    found = _oracle.rows("json", asker.file(export_id))
-    assert sorted(_oracle.numbers(found, "id")) == list(range(1, rows + 1)), resource_name
-    assert asker.get(export_id)["errors_log"] == {}
-
-
-def small_files() -> None:
-    """Files may grow to 3 MB and no further; Python turns the signal into an error."""
-    resource.setrlimit(resource.RLIMIT_FSIZE, (3_000_000, 3_000_000))
-
-
-def test_a_command_at_its_limit_of_file_size_says_so_and_leaves_nothing(
-    form: str, big_sqlite: str, tmp_path: Path
-) -> None:
-    output = tmp_path / "out"
-    args = _outhaul.export_args(big_sqlite, "orders", output, format=form)
-    run = _outhaul.command(*args, at=tmp_path, folder=output, preexec_fn=small_files)
-    assert run.code == 4, run.said
-    said_in_words(run.said)
-    nothing_half(run)
-
-
-def test_a_service_at_its_limit_of_file_size_fails_and_starts_again(big_sqlite: str, tmp_path: Path) -> None:
-    service = Service(big_sqlite, tmp_path, {"workers": 1}, limits=small_files)
-    service.start()
-    try:
-        asker = service.asker()
-        export_id = asker.create("orders", "json", includes=["customer", "line_items"])
-        if asker.wait(export_id)["status"] == "completed":
-            pytest.fail("the limit was not reached: the test shows nothing")
-        failed_in_words(asker, export_id, "store", "disk", "file", "room", "space")
-        asker.finish(asker.create("customers"))
-        service.stop()
-        service.limits = None
-        service.start()
-        started_again(asker, export_id, "orders", BIG.orders)
-    finally:
-        service.kill()
-        service.client.close()
-
-
-@pytest.fixture
-def disk(tmp_path: Path) -> Iterator[Disk]:
-    made = Disk(tmp_path / "disk")
-    yield made
-    made.remove()
-
-
-def test_a_full_file_system_fails_in_words_and_starts_again(
-    disk: Disk, big_sqlite: str, tmp_path: Path
-) -> None:
-    limits = None if disk.mounted else small_files
-    service = Service(
-        big_sqlite,
-        tmp_path,
-        {"workers": 1, "store": f"file://{disk.folder}", "part_bytes": PARTS},
-        limits=limits,
-    )
-    service.start()
-    try:
-        asker = service.asker()
-        export_id = asker.create(
-            "orders", "json", includes=["customer", "line_items.sku", "referrer", "order_tags.tag"]
-        )
-        failed_in_words(asker, export_id, "full", "room", "space", "file")
-        until(lambda: shutil.disk_usage(disk.folder).free > 0, "what was written half is removed")
-        if disk.mounted:
-            disk.change("size=200m")
-        else:
-            service.stop()
-            service.limits = None
-            service.start()
-        started_again(asker, export_id, "orders", BIG.orders)
-    finally:
-        service.kill()
-        service.client.close()
-
-
-def test_a_store_that_cannot_be_written_fails_in_words_and_starts_again(
-    disk: Disk, big_sqlite: str, tmp_path: Path
-) -> None:
-    with _outhaul.serving(big_sqlite, tmp_path, workers=1, store=f"file://{disk.folder}") as service:
-        asker = service.asker()
-        asker.finish(asker.create("customers"))
-        if disk.mounted:
-            disk.change("size=200m,ro")
-        else:
-            disk.folder.chmod(0o500)
-        answer = asker.ask("orders")
-        if answer.status_code == 201:
-            failed_in_words(asker, answer.json()["data"]["id"], "read-only", "write", "permission", "store")
-        else:
-            assert answer.status_code in {422, 503, 507}
-            said_in_words(answer.json()["errors"][0]["detail"])
-        if disk.mounted:
-            disk.change("size=200m,rw")
-        else:
-            disk.folder.chmod(0o700)
-        if answer.status_code == 201:
-            started_again(asker, answer.json()["data"]["id"], "orders", BIG.orders)
-        else:
-            asker.finish(asker.create("orders"))
-
-
-def test_an_output_folder_that_cannot_be_written_is_said_in_words(big_sqlite: str, tmp_path: Path) -> None:
-    (tmp_path / "taken").write_text("a file where a folder should be")
-    run = _outhaul.command("export", big_sqlite, "skus", "--output", tmp_path / "taken", at=tmp_path)
-    assert run.code in {2, 4}
-    said_in_words(run.said)
-    assert "taken" in run.said
-    assert (tmp_path / "taken").read_text() == "a file where a folder should be"
-
-
-def test_low_disk_refuses_new_exports_in_words(big_sqlite: str, tmp_path: Path) -> None:
-    with _outhaul.serving(big_sqlite, tmp_path) as service:
-        asker = service.asker()
-        asker.finish(asker.create("skus"))
-        service.settings["min_free"] = 10**15
-        service.stop()
-        service.start()
-        before = asker.ids()
-        answer = asker.ask("skus")
-        assert answer.status_code in {422, 503, 507}, answer.text
-        said_in_words(answer.json()["errors"][0]["detail"])
-        assert asker.ids() == before
-    run = _outhaul.export(big_sqlite, "skus", tmp_path, settings={"min_free": 10**15}, format="csv")
-    assert run.code != 0
-    said_in_words(run.said)
 
 
 @pytest.fixture(scope="module")

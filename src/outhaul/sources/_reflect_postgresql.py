@@ -1,4 +1,4 @@
-"""Reads what is there in a PostgreSQL database and may be selected by the role, from the system catalogs."""
+"""Reads what is there in a PostgreSQL database, and which of it the role may select, from the system catalogs."""
 
 from __future__ import annotations
 
@@ -49,6 +49,8 @@ RELATIONS = """
 SELECT c.oid, n.nspname AS schema, c.relname AS name, c.relkind AS kind,
        obj_description(c.oid, 'pg_class') AS description,
        coalesce(array_position(current_schemas(false), n.nspname), 0) AS rank,
+       has_any_column_privilege(c.oid, 'SELECT') AS readable,
+       format('GRANT SELECT ON %I.%I TO %I;', n.nspname, c.relname, current_user) AS grant,
        EXISTS (SELECT FROM pg_inherits i WHERE i.inhparent = c.oid) AND c.relkind = 'r' AS parent,
        (SELECT e.extname FROM pg_depend d JOIN pg_extension e ON e.oid = d.refobjid
          WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e'
@@ -56,7 +58,7 @@ SELECT c.oid, n.nspname AS schema, c.relname AS name, c.relkind AS kind,
   FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
  WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f') AND NOT c.relispartition AND c.relpersistence <> 't'
    AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'
-   AND has_schema_privilege(n.oid, 'USAGE') AND has_any_column_privilege(c.oid, 'SELECT')
+   AND has_schema_privilege(n.oid, 'USAGE')
  ORDER BY n.nspname, c.relname
 """
 
@@ -158,8 +160,11 @@ def _address(url: str) -> str:
 class _Reflection:
     def __init__(self, connection: psycopg.Connection[Row]) -> None:
         self.connection = connection
-        self.relations = connection.execute(RELATIONS).fetchall()
-        self.oids = [one["oid"] for one in self.relations if one["owner"] is None]
+        seen = connection.execute(RELATIONS).fetchall()
+        self.extensions = [one for one in seen if one["owner"] is not None]
+        self.closed = [one for one in seen if one["owner"] is None and not one["readable"]]
+        self.relations = [one for one in seen if one["owner"] is None and one["readable"]]
+        self.oids = [one["oid"] for one in self.relations]
         self.columns = self._by_oid(COLUMNS)
         self.unique = self._by_oid(UNIQUE)
         self.foreign = self._by_oid(FOREIGN)
@@ -173,10 +178,10 @@ class _Reflection:
         return found
 
     def catalog(self) -> Catalog:
-        own = [one for one in self.relations if one["owner"] is not None]
-        hidden = [Hidden(one["name"], None, f"belongs to the extension {one['owner']}") for one in own]
-        tables = [self._table(one) for one in self.relations if one not in own]
-        return catalog("postgresql", tables, hidden, self._encoding())
+        why = [(one["name"], f"belongs to the extension {one['owner']}") for one in self.extensions]
+        why += [(one["name"], f"may not be read. If it should be: {one['grant']}") for one in self.closed]
+        hidden = [Hidden(name, None, reason) for name, reason in why]
+        return catalog("postgresql", [self._table(one) for one in self.relations], hidden, self._encoding())
 
     def _encoding(self) -> str:
         """What the driver would call the server's encoding; one that takes any byte, or is unknown, is no limit."""

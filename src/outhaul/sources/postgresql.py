@@ -29,7 +29,6 @@ from outhaul.sources._spool import Spool
 
 __all__ = ["Session", "check", "connect", "count", "examine", "grants", "reflect"]
 
-SHARED = True
 FIRST_PARENTS, FEWEST_PARENTS, MOST_PARENTS = 200, 16, 20_000
 CHUNK_BYTES = 16 << 20  # parents with all their children, as CSV
 PARENT_BYTES = 4 * CHUNK_BYTES  # parents that turn out wide are cut off here, wherever the run was to end
@@ -76,7 +75,7 @@ def settings(statement_seconds: float, lock_seconds: float) -> dict[str, str]:
 
 
 def count(url: str, node: Node, timeout: float) -> int | None:
-    """Rows of the selection for a first display; None when `timeout` seconds were not enough. Own connection."""
+    """Rows of the selection for a first display; None when they cannot be told in `timeout` seconds. Own connection."""
     select = statement(tree(node, TONGUE, "csv").counted())
     given = settings(timeout, timeout) | {"client_connection_check_interval": "0"}
     try:
@@ -92,6 +91,8 @@ def count(url: str, node: Node, timeout: float) -> int | None:
             answer = connection.execute(select.encode()).fetchone()
     except (psycopg.errors.QueryCanceled, psycopg.errors.LockNotAvailable):
         return None
+    except psycopg.errors.InsufficientPrivilege:
+        return None  # the run says which right is missing, and how to give it
     except psycopg.OperationalError as error:
         raise SourceAway(f"The source cannot be reached: {error}.") from error
     except psycopg.Error as error:
