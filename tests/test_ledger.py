@@ -12,16 +12,10 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
-from alembic.autogenerate import compare_metadata
-from alembic.migration import MigrationContext
-from alembic.script import ScriptDirectory
 
-import outhaul.ledger
 from outhaul.errors import Misconfigured, NotFound, WrongState
 from outhaul.export import MOVES, Artifact, Sight, Status
 from outhaul.ledger import Ledger, NewToken, Terms, Verdict
-from outhaul.ledger.database import HEAD
-from outhaul.ledger.tables import metadata
 from tests import drafts
 from tests.drafts import claimed, create, fragment, only, plan_out, states
 
@@ -40,25 +34,6 @@ def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 def ledger(url: str) -> Iterator[Ledger]:
     with drafts.opened(url) as ledger:
         yield ledger
-
-
-def test_the_revisions_make_the_tables_that_the_code_uses(ledger: Ledger) -> None:
-    assert ledger.revision() == HEAD
-    assert (
-        ScriptDirectory(str(Path(outhaul.ledger.__file__).parent / "migrations")).get_current_head() == HEAD
-    )
-    with ledger._read() as read:
-        assert compare_metadata(MigrationContext.configure(read), metadata) == []
-
-
-def test_several_processes_may_migrate_at_once(url: str) -> None:
-    def migrate(_: int) -> str | None:
-        with Ledger(url) as ledger:
-            ledger.migrate()
-            return ledger.revision()
-
-    with ThreadPoolExecutor(4) as pool:
-        assert list(pool.map(migrate, range(4))) == [HEAD] * 4
 
 
 def test_a_ledger_file_is_for_its_owner_alone(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from sqlalchemy.exc import InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from outhaul.errors import Misconfigured
+from outhaul.ledger.tables import metadata
 from outhaul.ledger.terms import Terms
 
 HEAD = "0001"  # the newest revision in migrations/versions
@@ -67,23 +68,17 @@ class Database:
     def revision(self) -> str | None:
         """The schema's revision; None in an empty database."""
         with self._read() as read:
-            if not sa.inspect(read).has_table("alembic_version"):
-                return None
-            found: str | None = read.execute(sa.text("SELECT version_num FROM alembic_version")).scalar()
-            return found
+            return _revision(read) if _versioned(read) else None
 
     def migrate(self) -> None:
         """Bring the schema to the newest revision; several processes may do it at once."""
         if self.revision() == HEAD:
             return
-        from alembic import command
-        from alembic.config import Config
-
-        with as_file(files("outhaul.ledger") / "migrations") as folder, self._write("migrate") as connection:
-            config = Config()
-            config.set_main_option("script_location", str(folder).replace("%", "%%"))
-            config.attributes["connection"] = connection
-            command.upgrade(config, "head")
+        with self._write("migrate") as connection:
+            if not _versioned(connection):
+                _create(connection)
+            elif _revision(connection) != HEAD:
+                _upgrade(connection)
 
     def close(self) -> None:
         self._writer.dispose()
@@ -94,6 +89,35 @@ class Database:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def _versioned(connection: sa.Connection) -> bool:
+    return sa.inspect(connection).has_table("alembic_version")
+
+
+def _revision(connection: sa.Connection) -> str | None:
+    found: str | None = connection.execute(sa.text("SELECT version_num FROM alembic_version")).scalar()
+    return found
+
+
+def _create(connection: sa.Connection) -> None:
+    """The newest schema at once: a fresh ledger, as every command-line export makes one, needs no Alembic."""
+    metadata.create_all(connection, checkfirst=False)
+    version = sa.Column("version_num", sa.String(32), primary_key=True)
+    table = sa.Table("alembic_version", sa.MetaData(), version)
+    table.create(connection)
+    connection.execute(table.insert().values(version_num=HEAD))
+
+
+def _upgrade(connection: sa.Connection) -> None:
+    from alembic import command
+    from alembic.config import Config
+
+    with as_file(files("outhaul.ledger") / "migrations") as folder:
+        config = Config()
+        config.set_main_option("script_location", str(folder).replace("%", "%%"))
+        config.attributes["connection"] = connection
+        command.upgrade(config, "head")
 
 
 def moved(write: sa.Connection, statement: sa.Update | sa.Delete) -> bool:
