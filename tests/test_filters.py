@@ -258,7 +258,9 @@ def test_every_value_is_a_bound_parameter_of_type_text() -> None:
     table = sa.table("things", sa.column("c"))
     for name, op in OPS.items():
         for kind in op.types:
-            values = () if op.takes == "flag" else ("'; DROP TABLE things; --",)
+            hostile = "'; DROP TABLE things; --"
+            texts = {"document": json.dumps({hostile: [hostile, {hostile: 1, "b": hostile}]})}
+            values = () if op.takes == "flag" else (texts.get(op.each, hostile),)
             test = filters.Test("c", kind, "text", name, values)
             for dialect in (sqlite_dialects.dialect(), postgresql_dialects.psycopg.dialect()):
                 found = filters.expression(test, table, dialect.name).compile(dialect=dialect)

@@ -128,6 +128,29 @@ CASES: list[tuple[dict[str, Any], Callable[[int], bool]]] = [
         {"number_start": "n", "customer_id_not_null": True},
         lambda order: bool(ORDERS[order][0] and ORDERS[order][1]),
     ),
+    (
+        {"customer_email_eq_or_null": "a@x"},
+        lambda order: any(one is None or one == "a@x" for one in emails(order)),
+    ),
+    (
+        {"customer_email_not_in_or_null": "a@x,"},
+        lambda order: any(one is None or one not in {"a@x", ""} for one in emails(order)),
+    ),
+    (
+        {"line_items_sku_code_not_cont": "re"},
+        lambda order: any(one is not None and "re" not in one for one in codes(order)),
+    ),
+    (
+        {"line_items_sku_code_start_any": "bl,x"},
+        lambda order: any((one or "").startswith(("bl", "x")) for one in codes(order)),
+    ),
+    (
+        {"number_and_customer_email_not_start": "a"},
+        lambda order: (
+            bool(ORDERS[order][0])
+            and any(one is not None and not one.startswith("a") for one in emails(order))
+        ),
+    ),
     ({}, lambda order: True),
 ]
 
@@ -192,6 +215,23 @@ def test_the_longest_relationship_wins_and_hostile_names_are_found() -> None:
     assert read({"line_item_id_eq": "1"}, order, line).hop.on == (("line_item_id", "id"),)
     assert read({"line.a.b_eq": "1"}, order, line).that.column == "a.b"
     assert read({"line_per cent %_eq": "1"}, order, line).that.column == "per cent %"
+
+
+def test_and_joins_attributes_as_or_does_but_never_together_with_it() -> None:
+    thing = resource("things", "a", "b", "c")
+    found: Any = read({"a_and_b_and_c_eq": "x"}, thing)
+    assert isinstance(found, filters.All)
+    assert [one.column for one in found.of] == ["a", "b", "c"]
+    with pytest.raises(errors.UnknownField):
+        read({"a_and_b_or_c_eq": "x"}, thing)
+
+
+def test_a_predicate_with_or_in_its_name_is_no_joint() -> None:
+    thing = resource("things", "a", "b", "null")
+    assert read({"a_eq_or_null": "x"}, thing).op == "eq_or_null"
+    found: Any = read({"a_or_b_eq_or_null": "x"}, thing)
+    assert [(one.column, one.op) for one in found.of] == [("a", "eq_or_null"), ("b", "eq_or_null")]
+    assert [one.column for one in read({"a_or_null_eq": "x"}, thing).of] == ["a", "null"]
 
 
 def test_attributes_joined_by_or_share_the_value_each_by_its_type() -> None:

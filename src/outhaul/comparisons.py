@@ -12,8 +12,14 @@ from sqlalchemy.ext.compiler import compiles
 
 from outhaul.catalog import Type
 from outhaul.conditions import Test
+from outhaul.containment import contained
 
 WHITESPACE = " \t\n\v\f\r"  # what `blank` takes for empty, wherever the rows come from
+
+# What json may hold and jsonb may not: NUL, and halves of surrogate pairs.
+UNKEEPABLE = (
+    r"(^|[^\\])(\\\\)*\\u(0000|[dD][89abAB]..(?!\\u[dD][c-fC-F]))|(?<!\\u[dD][89abAB]..)\\u[dD][c-fC-F]"
+)
 
 Column = sa.ColumnElement[Any]
 Truth = sa.ColumnElement[bool]
@@ -79,6 +85,9 @@ class Tongue(Protocol):
 
     def trimmed(self, text: Column) -> Column: ...
 
+    def contains(self, column: Column, test: Test) -> Truth:
+        """The column's JSON contains that of the value, as `@>` of PostgreSQL means it."""
+
 
 class Postgresql:
     """Equality leaves the column bare, so that an index can serve; order is that of the bytes."""
@@ -138,6 +147,14 @@ class Postgresql:
 
     def trimmed(self, text: Column) -> Column:
         return sa.func.btrim(text, bound(WHITESPACE))
+
+    def contains(self, column: Column, test: Test) -> Truth:
+        stored = column
+        if test.native != "jsonb":
+            text = sa.cast(column, Native("TEXT"))
+            fine = sa.not_(text.op("~", is_comparison=True)(bound(UNKEEPABLE)))
+            stored = sa.case((fine, sa.cast(text, Native("jsonb"))))
+        return stored.op("@>", is_comparison=True)(bound(test.values[0], "jsonb"))
 
 
 class Sqlite:
@@ -209,6 +226,9 @@ class Sqlite:
 
     def trimmed(self, text: Column) -> Column:
         return sa.func.trim(text, bound(WHITESPACE))
+
+    def contains(self, column: Column, test: Test) -> Truth:
+        return contained(column, test.values[0])
 
     @staticmethod
     def _uuid(column: Column) -> Column:

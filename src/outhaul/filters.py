@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import sqlalchemy as sa
@@ -45,6 +45,8 @@ __all__ = [
     "to_data",
 ]
 
+Says = Callable[[Tongue, Column, Test], Truth]
+
 ANY = frozenset(Type)
 TEXT = frozenset({Type.TEXT, Type.OTHER})
 ORDERED = frozenset(
@@ -60,21 +62,29 @@ EQUAL = ORDERED | {Type.BOOLEAN, Type.OTHER}
 class Op:
     """A predicate: what it takes, on which types, and what it says.
 
-    `takes`: "one" value, "many", a "pattern" of LIKE or a "flag" (true: as it says; false: `opposite`).
-    `typed`: the value must fit the field's type; otherwise it is any text. `nothing`: over a path also true where
-    no row is at its end.
+    `takes`: "one" value, "many", "several" of which each is compared by itself, or a "flag" (true: as it says; false:
+    `opposite`). `each`: a value is "typed" (it must fit the field), any "text", a "pattern" of LIKE or a "document" of
+    JSON. `nothing`: over a path also true where no row is at its end.
     """
 
-    takes: Literal["one", "many", "pattern", "flag"]
+    takes: Literal["one", "many", "several", "flag"]
     types: frozenset[Type]
-    says: Callable[[Tongue, Column, Test], Truth]
-    typed: bool = True
+    says: Says
+    each: Literal["typed", "text", "pattern", "document"] = "typed"
     opposite: str = ""
     nothing: bool = False
 
 
-def _compared(compare: Callable[[Any, Any], Any]) -> Callable[[Tongue, Column, Test], Truth]:
+def _compared(compare: Callable[[Any, Any], Any]) -> Says:
     return lambda tongue, column, test: tongue.ordered(column, test, compare)
+
+
+def _equal(tongue: Tongue, column: Column, test: Test) -> Truth:
+    return tongue.same(column, test) == tongue.value(test)
+
+
+def _unequal(tongue: Tongue, column: Column, test: Test) -> Truth:
+    return tongue.same(column, test) != tongue.value(test)
 
 
 def _empty(tongue: Tongue, column: Column, test: Test) -> Truth:
@@ -89,7 +99,7 @@ def _filled(tongue: Tongue, column: Column, test: Test) -> Truth:
     return tongue.trimmed(tongue.text(column, test)) != bound("")
 
 
-def _worded(part: str) -> Callable[[Tongue, Column, Test], Truth]:
+def _worded(part: str) -> Says:
     """`start`, `end` or `cont`; every text starts with the empty one, NULL with none."""
 
     def says(tongue: Tongue, column: Column, test: Test) -> Truth:
@@ -100,6 +110,10 @@ def _worded(part: str) -> Callable[[Tongue, Column, Test], Truth]:
     return says
 
 
+def _matches(tongue: Tongue, column: Column, test: Test) -> Truth:
+    return tongue.matches(tongue.text(column, test), test.values[0])
+
+
 def _within(tongue: Tongue, column: Column, test: Test) -> Truth:
     return tongue.among(column, test)
 
@@ -108,39 +122,74 @@ def _outside(tongue: Tongue, column: Column, test: Test) -> Truth:
     return sa.and_(column.is_not(None), sa.not_(tongue.among(column, test)))
 
 
-def _flag(value: str) -> Callable[[Tongue, Column, Test], Truth]:
-    def says(tongue: Tongue, column: Column, test: Test) -> Truth:
-        return tongue.same(column, test) == tongue.value(
-            Test(test.column, test.type, test.native, test.op, (value,))
-        )
+def _not(says: Says) -> Says:
+    """The opposite for what there is: NULL meets neither."""
+    return lambda tongue, column, test: sa.and_(column.is_not(None), sa.not_(says(tongue, column, test)))
 
-    return says
+
+def _or_null(says: Says) -> Says:
+    return lambda tongue, column, test: sa.or_(column.is_(None), says(tongue, column, test))
+
+
+def _each(says: Says, join: Callable[..., Truth]) -> Says:
+    """Every value compared by itself, and the answers joined."""
+    return lambda tongue, column, test: join(
+        *(says(tongue, column, replace(test, values=(value,))) for value in test.values)
+    )
+
+
+def _flag(value: str) -> Says:
+    return lambda tongue, column, test: _equal(tongue, column, replace(test, values=(value,)))
 
 
 BOOLEAN = frozenset({Type.BOOLEAN})
+JSON = frozenset({Type.JSON})
+
+
+def _family(types: frozenset[Type], each: Literal["typed", "text", "pattern"], **said: Says) -> dict[str, Op]:
+    """Predicates of one value, each with its `_any` and `_all`."""
+    found: dict[str, Op] = {}
+    for name, says in said.items():
+        found[name] = Op("one", types, says, each)
+        found[f"{name}_any"] = Op("several", types, _each(says, sa.or_), each)
+        found[f"{name}_all"] = Op("several", types, _each(says, sa.and_), each)
+    return found
+
 
 OPS: Mapping[str, Op] = {
-    "eq": Op("one", EQUAL, lambda tongue, c, test: tongue.same(c, test) == tongue.value(test)),
-    "not_eq": Op("one", EQUAL, lambda tongue, c, test: tongue.same(c, test) != tongue.value(test)),
-    "lt": Op("one", ORDERED, _compared(operator.lt)),
-    "lteq": Op("one", ORDERED, _compared(operator.le)),
-    "gt": Op("one", ORDERED, _compared(operator.gt)),
-    "gteq": Op("one", ORDERED, _compared(operator.ge)),
+    "eq": Op("one", EQUAL, _equal),
+    "eq_or_null": Op("one", EQUAL, _or_null(_equal), nothing=True),
+    "not_eq": Op("one", EQUAL, _unequal),
+    "not_eq_or_null": Op("one", EQUAL, _or_null(_unequal), nothing=True),
+    "not_eq_all": Op("many", EQUAL, _outside),
     "in": Op("many", EQUAL, _within),
+    "in_or_null": Op("many", EQUAL, _or_null(_within), nothing=True),
     "not_in": Op("many", EQUAL, _outside),
+    "not_in_or_null": Op("many", EQUAL, _or_null(_outside), nothing=True),
+    **_family(
+        ORDERED,
+        "typed",
+        lt=_compared(operator.lt),
+        lteq=_compared(operator.le),
+        gt=_compared(operator.gt),
+        gteq=_compared(operator.ge),
+    ),
     "null": Op("flag", ANY, lambda _, c, __: c.is_(None), opposite="not_null", nothing=True),
     "not_null": Op("flag", ANY, lambda _, c, __: c.is_not(None), opposite="null"),
     "blank": Op("flag", ANY, _empty, opposite="present", nothing=True),
     "present": Op("flag", ANY, _filled, opposite="blank"),
-    "start": Op("one", TEXT, _worded("start"), typed=False),
-    "end": Op("one", TEXT, _worded("end"), typed=False),
-    "cont": Op("one", TEXT, _worded("cont"), typed=False),
-    "matches": Op(
-        "pattern",
+    **_family(
         TEXT,
-        lambda tongue, c, test: tongue.matches(tongue.text(c, test), test.values[0]),
-        typed=False,
+        "text",
+        start=_worded("start"),
+        not_start=_not(_worded("start")),
+        end=_worded("end"),
+        not_end=_not(_worded("end")),
+        cont=_worded("cont"),
+        not_cont=_not(_worded("cont")),
     ),
+    **_family(TEXT, "pattern", matches=_matches, does_not_match=_not(_matches)),
+    "jcont": Op("one", JSON, lambda tongue, c, test: tongue.contains(c, test), "document"),
     "true": Op("flag", BOOLEAN, _flag("true"), opposite="false"),
     "false": Op("flag", BOOLEAN, _flag("false"), opposite="true"),
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -16,7 +17,11 @@ from outhaul.values import Limits, Where
 Guard = Callable[[Resource, Where], Condition]  # what each row there must meet for this asker; may refuse
 
 NAME = 500  # characters of a filter's name
-ALTERNATIVES = 20  # attributes joined by `_or_`
+ALTERNATIVES = 20  # attributes joined in one filter
+JOINTS: Mapping[str, Callable[..., Condition]] = {
+    "_or_": either,
+    "_and_": every,
+}  # all of one kind in one filter
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,24 +54,26 @@ class Reader:
         if len(name) > NAME:
             raise too_much("characters in a filter's name", len(name), NAME, where)
         for predicate in endings(name):
-            ways = self._alternatives(resource, name.removesuffix(f"_{predicate}"), {}, where)
-            if ways:
-                return either(*(self._said(resource, way, predicate, value, where) for way in ways))
+            for joint, join in JOINTS.items():
+                ways = self._joined(resource, name.removesuffix(f"_{predicate}"), joint, {}, where)
+                if ways:
+                    return join(*(self._said(resource, way, predicate, value, where) for way in ways))
         raise self._unknown(resource, name, where)
 
-    def _alternatives(
-        self, resource: Resource, text: str, known: dict[str, tuple[Way, ...]], where: Where
+    def _joined(
+        self, resource: Resource, text: str, joint: str, known: dict[str, tuple[Way, ...]], where: Where
     ) -> tuple[Way, ...]:
         """The attributes that `_or_` joins; a name that holds `_or_` itself goes first, then the longest."""
         if text not in known:
             whole = self.way(resource, text)
             known[text] = (whole,) if whole else ()
-            joints = [at for at in range(len(text)) if text.startswith("_or_", at)]
+            joints = [at for at in range(len(text)) if text.startswith(joint, at)]
             if len(joints) >= ALTERNATIVES:
                 raise too_much("attributes in one filter", len(joints) + 1, ALTERNATIVES, where)
             for at in () if whole else reversed(joints):
                 first = self.way(resource, text[:at])
-                rest = self._alternatives(resource, text[at + 4 :], known, where) if first else ()
+                after = text[at + len(joint) :]
+                rest = self._joined(resource, after, joint, known, where) if first else ()
                 if first and rest:
                     known[text] = (first, *rest)
                     break
@@ -116,18 +123,25 @@ class Reader:
                 raise WrongValue(message, where=where, wrong=text) from None
 
     def _values(self, op: Op, field: Field, value: Any, where: Where) -> tuple[str, ...]:
-        match op.takes:
-            case "flag":
-                return ()
+        if op.takes == "flag":
+            return ()
+        form = self._form(op, field, where)
+        if op.takes == "one":
+            return (form(value),)
+        most = self.limits.several if op.takes == "several" else None
+        return tuple(dict.fromkeys(map(form, values.many(value, where, self.limits, most))))
+
+    def _form(self, op: Op, field: Field, where: Where) -> Callable[[Any], str]:
+        """How one value is checked and brought to plain text."""
+        match op.each:
+            case "typed":
+                return lambda value: values.checked(field, value, where, self.limits)
+            case "text":
+                return lambda value: values.plain(value, where, self.limits)
             case "pattern":
-                return (values.pattern(value, where, self.limits),)
-            case "one" if op.typed:
-                return (values.checked(field, value, where, self.limits),)
-            case "one":
-                return (values.plain(value, where, self.limits),)
-            case "many":
-                listed = values.many(value, where, self.limits)
-                return tuple(dict.fromkeys(values.checked(field, one, where, self.limits) for one in listed))
+                return lambda value: values.pattern(value, where, self.limits)
+            case "document":
+                return lambda value: values.document(value, where, self.limits)
 
     def _walked(self, walk: tuple[Relationship, ...], test: Test, nothing: bool, where: Where) -> Condition:
         """`nothing`: as a left join would have it, a path without a row at its end has a NULL there."""
@@ -155,7 +169,7 @@ class Reader:
         return UnknownPredicate(text, hint=hint(tuple(OPS)), where=where, wrong=name, choices=tuple(OPS))
 
     def _unknown_field(self, resource: Resource, text: str, where: Where) -> OuthaulError:
-        for attribute in text.split("_or_"):
+        for attribute in re.split("_or_|_and_", text):
             if not self.way(resource, attribute):
                 return self._lost(resource, attribute, where)
         return self._lost(resource, text, where)

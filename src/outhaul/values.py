@@ -12,6 +12,7 @@ from decimal import Decimal
 from typing import Any
 
 from outhaul.catalog import Field, Type
+from outhaul.containment import Literal, depth, read
 from outhaul.errors import TooMuch, WrongValue
 
 Where = tuple[str | int, ...]
@@ -27,6 +28,8 @@ CLOCK = (
 )
 DAY = r"(?P<year>[0-9]{4})-(?P<month>[0-9]{2})-(?P<day>[0-9]{2})"
 MOMENT = re.compile(rf"{DAY}(?:[T ]{CLOCK})?", re.IGNORECASE)
+DEEPEST = 30  # levels of a JSON document
+NUMERIC = Field("", "", Type.DECIMAL, "numeric")
 TRUTH = {"true": True, "1": True, "false": False, "0": False}
 
 
@@ -40,6 +43,8 @@ class Limits:
     depth: int = 5  # relationships in a row, in includes and in filters
     filters: int = 100
     values: int = 10_000  # in one list
+    several: int = 100  # in one list of which each is compared by itself: `_any` and `_all`
+    nested: int = 1  # lists of objects in each other, in a JSON document; SQLite's parser ends at eight subqueries
     text: int = 8_000  # characters of one value; SQLite's patterns end at 50,000 bytes
 
 
@@ -70,8 +75,8 @@ def checked(field: Field, value: Any, where: Where = (), limits: Limits = DEFAUL
         raise WrongValue(message, hint=f"For example: {example}.", where=where, wrong=text) from None
 
 
-def many(value: Any, where: Where = (), limits: Limits = DEFAULT) -> list[Any]:
-    """The elements of a list, of a JSON array as text, or of text with commas; at least one."""
+def many(value: Any, where: Where = (), limits: Limits = DEFAULT, most: int | None = None) -> list[Any]:
+    """The elements of a list, of a JSON array as text, or of text with commas; at least one, and `most` of them."""
     listed = value
     if isinstance(value, str):
         listed = _parsed(value)
@@ -79,7 +84,7 @@ def many(value: Any, where: Where = (), limits: Limits = DEFAULT) -> list[Any]:
         listed = value.split(",") if isinstance(value, str) else [value]
     if not listed:
         raise WrongValue("The list is empty.", hint="Give at least one value.", where=where, wrong="[]")
-    most = limits.values
+    most = limits.values if most is None else most
     if len(listed) > most:
         message = f"{len(listed):,} values are more than the {most:,} that one filter may have."
         raise TooMuch(
@@ -136,6 +141,53 @@ def pattern(value: Any, where: Where = (), limits: Limits = DEFAULT) -> str:
         hint = "A backslash takes the meaning from the character after it; write two for one."
         raise WrongValue(f"{_show(text)} ends in a lone backslash.", hint=hint, where=where, wrong=text)
     return text
+
+
+def document(value: Any, where: Where = (), limits: Limits = DEFAULT) -> str:
+    """A JSON object or array, as such or as text, brought to one text; numbers stay as they are written."""
+    found = value
+    if isinstance(value, str):
+        try:
+            found = read(value)
+        except (ValueError, RecursionError):
+            found = None
+    if not isinstance(found, dict | list):
+        message = f"{_show(value)} is no JSON object."
+        raise WrongValue(message, hint='For example: {"foo": "bar"}.', where=where, wrong=_show(value))
+    text = plain(_dumped(found, where, limits), where, limits)
+    deep = depth(read(text))
+    if deep > limits.nested + 1:
+        facts = {"value": deep - 1, "limit": limits.nested}
+        message = f"{deep - 1} lists of objects in each other are more than {limits.nested}."
+        raise TooMuch(message, where=where, wrong=_show(value), facts=facts)
+    return text
+
+
+def _dumped(value: Any, where: Where, limits: Limits, level: int = 0) -> str:
+    if level > DEEPEST:
+        raise WrongValue(f"More than {DEEPEST} levels.", where=where, wrong=_show(value))
+    if isinstance(value, dict):
+        members = (
+            f"{json.dumps(plain(key, where, limits), ensure_ascii=False)}: {_dumped(one, where, limits, level + 1)}"
+            for key, one in value.items()
+        )
+        return "{" + ", ".join(members) + "}"
+    if isinstance(value, list | tuple):
+        return "[" + ", ".join(_dumped(one, where, limits, level + 1) for one in value) + "]"
+    if isinstance(value, str) and not isinstance(value, Literal):
+        return json.dumps(plain(value, where, limits), ensure_ascii=False)
+    if value is None or isinstance(value, bool):
+        return json.dumps(value)
+    return _in_document(value, where)
+
+
+def _in_document(value: Any, where: Where) -> str:
+    """A number that both databases take."""
+    text = str(value)
+    try:
+        return _decimal(text, NUMERIC)
+    except ValueError:
+        raise WrongValue(f"{_show(text)} is no number of JSON.", where=where, wrong=_show(text)) from None
 
 
 class _Because(ValueError):
