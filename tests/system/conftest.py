@@ -23,6 +23,15 @@ def form(request: pytest.FixtureRequest) -> str:
     return name
 
 
+@pytest.fixture(
+    params=[pytest.param(name, marks=() if name == "json" else pytest.mark.heavy) for name in FORMATS]
+)
+def any_form(request: pytest.FixtureRequest) -> str:
+    """As `form`, where the format is not what is tried: the quick tests take one of them."""
+    name: str = request.param
+    return name
+
+
 @pytest.fixture(scope="module")
 def room(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder for all tests of a module."""

@@ -92,10 +92,12 @@ def test_several_parts_hold_the_same_lines(form: str, divider: Asker, database: 
     assert _outhaul.parts_of(divider.manifest(export_id)) >= 10
 
 
-def test_numbered_files_hold_every_line_once(form: str, database: str, psql: str, tmp_path: Path) -> None:
-    run = _outhaul.export(database, "wide", tmp_path, format=form, part_size=20_000, parts=True).complete()
+def test_numbered_files_hold_every_line_once(any_form: str, database: str, psql: str, tmp_path: Path) -> None:
+    run = _outhaul.export(
+        database, "wide", tmp_path, format=any_form, part_size=20_000, parts=True
+    ).complete()
     assert len(run.files) >= 3
-    found = [row for file in run.files for row in _oracle.rows(form, file.read_bytes())]
+    found = [row for file in run.files for row in _oracle.rows(any_form, file.read_bytes())]
     keys = sorted(_oracle.numbers(found, "id"))
     assert keys == list(range(1, 2001))
 

@@ -299,7 +299,7 @@ def _number(value: Any) -> str:
     return str(value.text if isinstance(value, Digits) else value)
 
 
-def test_text_that_is_not_utf8_is_refused_with_its_place(form: str, tmp_path: Path) -> None:
+def test_text_that_is_not_utf8_is_refused_with_its_place(any_form: str, tmp_path: Path) -> None:
     path = tmp_path / "broken.db"
     connection = sqlite3.connect(path)
     connection.execute("CREATE TABLE visits (id INTEGER PRIMARY KEY, remark TEXT)")
@@ -307,7 +307,7 @@ def test_text_that_is_not_utf8_is_refused_with_its_place(form: str, tmp_path: Pa
     connection.execute("UPDATE visits SET remark = CAST(x'61ff62' AS TEXT) WHERE id = 1217")
     connection.commit()
     connection.close()
-    run = _outhaul.export(f"sqlite:///{path}", "visits", tmp_path, format=form)
+    run = _outhaul.export(f"sqlite:///{path}", "visits", tmp_path, format=any_form)
     assert run.code != 0
     assert "Traceback" not in run.said
     for word in ("visits", "remark", "1217"):

@@ -27,10 +27,10 @@ def small_files() -> None:
 
 
 def test_a_command_at_its_limit_of_file_size_says_so_and_leaves_nothing(
-    form: str, big_sqlite: str, tmp_path: Path
+    any_form: str, big_sqlite: str, tmp_path: Path
 ) -> None:
     output = tmp_path / "out"
-    args = _outhaul.export_args(big_sqlite, "orders", output, format=form)
+    args = _outhaul.export_args(big_sqlite, "orders", output, format=any_form)
     run = _outhaul.command(*args, at=tmp_path, folder=output, preexec_fn=small_files)
     assert run.code == 4, run.said
     said_in_words(run.said)

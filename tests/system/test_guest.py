@@ -77,19 +77,21 @@ def backends(database: str, *, active: bool = False) -> list[tuple[int, str, str
     )
 
 
-def test_connect_usage_and_select_are_enough(form: str, guest_url: str, asker: Asker, tmp_path: Path) -> None:
+def test_connect_usage_and_select_are_enough(
+    any_form: str, guest_url: str, asker: Asker, tmp_path: Path
+) -> None:
     run = _outhaul.export(
         guest_url,
         "orders",
         tmp_path,
-        format=form,
+        format=any_form,
         include=["customer", "line_items.sku"],
         part_size=PARTS,
         workers=2,
     ).complete()
     assert _outhaul.parts_of(run) >= 5
     assert len(run.rows()) == SHOP.orders
-    assert len(asker.rows("line_items", form)) == len(dict(SHOP.tables())["line_items"])
+    assert len(asker.rows("line_items", any_form)) == len(dict(SHOP.tables())["line_items"])
 
 
 def test_a_table_that_may_not_be_read_is_listed_with_its_grant(guest_url: str, tmp_path: Path) -> None:

@@ -10,7 +10,6 @@ import psycopg
 from psycopg import sql
 
 from tests.system import _oracle, _outhaul
-from tests.system.conftest import FORMATS
 
 HOSTILE = [
     "two words",
@@ -73,13 +72,13 @@ def check_hostile_output(url: str, room: Path) -> None:
     assert sorted(path.name for path in (room / "outputs").iterdir()) == list("01234")
 
 
-def test_hostile_names_work_on_postgresql(form: str, postgres_url: str, tmp_path: Path) -> None:
+def test_hostile_names_work_on_postgresql(any_form: str, postgres_url: str, tmp_path: Path) -> None:
     with psycopg.connect(postgres_url, autocommit=True) as connection:
         make_hostile(lambda statement: connection.execute(sql.SQL(statement)))
-    check_hostile(postgres_url, form, HOSTILE, tmp_path)
+    check_hostile(postgres_url, any_form, HOSTILE, tmp_path)
 
 
-def test_hostile_names_work_on_sqlite(form: str, tmp_path: Path) -> None:
+def test_hostile_names_work_on_sqlite(any_form: str, tmp_path: Path) -> None:
     connection = sqlite3.connect(tmp_path / "hostile % name.db")
     names = [name for name in HOSTILE if name not in {"Order", "ORDER"}]  # SQLite does not tell them apart
     for number, name in enumerate(names):
@@ -91,6 +90,6 @@ def test_hostile_names_work_on_sqlite(form: str, tmp_path: Path) -> None:
     connection.commit()
     connection.close()
     url = f"sqlite:///{tmp_path}/hostile % name.db"
-    check_hostile(url, form, names, tmp_path)
-    if form == FORMATS[0]:
+    check_hostile(url, any_form, names, tmp_path)
+    if any_form == "json":
         check_hostile_output(url, tmp_path)

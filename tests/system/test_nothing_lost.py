@@ -138,6 +138,7 @@ def clean(service: Service, asker: Asker) -> None:
     until(lambda: not set(objects(service)) - ours, f"objects are swept: {objects(service)[:5]}", 30)
 
 
+@pytest.mark.heavy  # the quick ones are in tests/crash
 @pytest.mark.timeout(300)
 def test_random_kills_change_nothing(service: Service, undisturbed: dict[str, dict[str, int]]) -> None:
     seed = int(os.environ.get("SEED", random.randrange(2**32)))
@@ -157,13 +158,13 @@ def test_fifty_random_kills_change_nothing(service: Service, undisturbed: dict[s
     clean(service, asker)
 
 
-def test_there_are_at_least_twenty_parts(source: str, tmp_path: Path) -> None:
+def test_there_are_at_least_twenty_parts(service: Service) -> None:
     """Else the kills above would show little."""
-    for resource, form, includes in wanted():
-        run = _outhaul.export(
-            source, resource, tmp_path, format=form, include=includes, part_size=PARTS
-        ).complete()
-        assert _outhaul.parts_of(run) >= 20, (resource, form)
+    asker = service.asker()
+    for export_id in [
+        asker.create(resource, form, includes=includes) for resource, form, includes in wanted()
+    ]:
+        assert _outhaul.parts_of(asker.manifest(export_id)) >= 20
 
 
 def test_interrupted_and_started_twice_ends_with_the_same_file(

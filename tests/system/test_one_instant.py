@@ -38,29 +38,29 @@ def teller(bank: str, room: Path) -> Iterator[Asker]:
         yield service.asker()
 
 
-def test_accounts_agree_with_their_entries_while_money_moves(form: str, bank: str, teller: Asker) -> None:
+def test_accounts_agree_with_their_entries_while_money_moves(any_form: str, bank: str, teller: Asker) -> None:
     with _bank.moving(bank):
         for _ in range(3):
-            export_id = teller.create("accounts", form, includes=["entries"])
-            found = _oracle.rows(form, teller.file(export_id))
-            _bank.check_accounts(found, [_oracle.cell(form, row.get("entries")) for row in found])
+            export_id = teller.create("accounts", any_form, includes=["entries"])
+            found = _oracle.rows(any_form, teller.file(export_id))
+            _bank.check_accounts(found, [_oracle.cell(any_form, row.get("entries")) for row in found])
     assert _outhaul.parts_of(teller.manifest(export_id)) >= 4
 
 
-def test_no_entry_is_without_its_account_while_money_moves(form: str, bank: str, teller: Asker) -> None:
+def test_no_entry_is_without_its_account_while_money_moves(any_form: str, bank: str, teller: Asker) -> None:
     with _bank.moving(bank):
         for _ in range(2):
-            export_id = teller.create("entries", form, includes=["account"])
-            found = _oracle.rows(form, teller.file(export_id))
-            _bank.check_entries(found, [_oracle.cell(form, row.get("account")) for row in found])
+            export_id = teller.create("entries", any_form, includes=["account"])
+            found = _oracle.rows(any_form, teller.file(export_id))
+            _bank.check_entries(found, [_oracle.cell(any_form, row.get("account")) for row in found])
     assert _outhaul.parts_of(teller.manifest(export_id)) >= 4
 
 
-def test_flat_totals_are_right_while_money_moves(form: str, bank: str, teller: Asker) -> None:
+def test_flat_totals_are_right_while_money_moves(any_form: str, bank: str, teller: Asker) -> None:
     with _bank.moving(bank):
         for resource, field in (("accounts", "balance"), ("entries", "amount")) * 2:
-            export_id = teller.create(resource, form)
-            assert sum(_oracle.numbers(_oracle.rows(form, teller.file(export_id)), field)) == _bank.TOTAL
+            export_id = teller.create(resource, any_form)
+            assert sum(_oracle.numbers(_oracle.rows(any_form, teller.file(export_id)), field)) == _bank.TOTAL
             assert _outhaul.parts_of(teller.manifest(export_id)) >= 4
 
 
@@ -84,6 +84,8 @@ def test_the_command_line_gives_one_instant_while_money_moves(bank: str, tmp_pat
     _bank.check_accounts(run.rows(), [row.get("entries") for row in run.rows()])
 
 
+# The others are for `make test-all`.
+OFTEN = {"truncate", "vacuum_full", "drop_column", "refresh"}
 CHANGES = {
     "truncate": "TRUNCATE {0}",
     "vacuum_full": "VACUUM FULL {0}",
@@ -95,6 +97,7 @@ CHANGES = {
     "drop_table": "DROP TABLE {0} CASCADE",
     "refresh": "REFRESH MATERIALIZED VIEW {0}_seen",
 }
+KINDS = [pytest.param(kind, marks=() if kind in OFTEN else pytest.mark.heavy) for kind in CHANGES]
 # Some rows are gone and some are new before the change, so that a file of neither instant would show.
 MESS = "DELETE FROM {0} WHERE id % 7 = 0; INSERT INTO {0} SELECT n, n, 'later' FROM generate_series(900001, 900500) n"
 ROWS = 12_000
@@ -141,7 +144,7 @@ def one_worker(changing: str, room: Path) -> Iterator[Asker]:
         yield service.asker()
 
 
-@pytest.mark.parametrize("kind", list(CHANGES))
+@pytest.mark.parametrize("kind", KINDS)
 def test_a_change_between_request_and_start_is_right_or_refused(
     kind: str, one_worker: Asker, changing: str
 ) -> None:
@@ -176,7 +179,7 @@ def slowed(changing: str) -> Iterator[tuple[Proxy, str]]:
         yield between, changing.replace(f":{address.port}/", f":{between.port}/")
 
 
-@pytest.mark.parametrize("kind", list(CHANGES))
+@pytest.mark.parametrize("kind", KINDS)
 def test_a_change_between_two_parts_is_right_or_refused(
     kind: str, slowed: tuple[Proxy, str], changing: str, tmp_path: Path
 ) -> None:

@@ -147,10 +147,9 @@ def slow(big_postgres: str) -> Iterator[str]:
     """The URL of a role with a statement timeout of a second, and a view `slow` that takes four."""
     with psycopg.connect(big_postgres, autocommit=True) as connection:
         connection.execute(
-            "CREATE VIEW slow AS SELECT n AS id, pg_sleep(0.2)::text AS nap FROM generate_series(1, 20) n"
+            "CREATE VIEW slow AS SELECT n AS id, pg_sleep(0.1)::text AS nap FROM generate_series(1, 20) n"
         )
         connection.execute("CREATE ROLE hurried LOGIN; GRANT SELECT ON slow TO hurried")
-        connection.execute("ALTER ROLE hurried SET statement_timeout = '1s'")
     yield big_postgres.replace("postgres@", "hurried@")
     with psycopg.connect(big_postgres, autocommit=True) as connection:
         connection.execute("DROP VIEW slow; DROP OWNED BY hurried; DROP ROLE hurried")
@@ -158,6 +157,8 @@ def slow(big_postgres: str) -> Iterator[str]:
 
 def test_a_statement_timeout_is_lifted_or_said_in_words(slow: str, big_postgres: str, tmp_path: Path) -> None:
     """A role's own timeout may be lifted, as pg_dump does; if it strikes, it must be said and nothing is lost."""
+    with psycopg.connect(big_postgres, autocommit=True) as connection:
+        connection.execute("ALTER ROLE hurried SET statement_timeout = '1s'")
     with _outhaul.serving(slow, tmp_path, count_timeout="500ms") as service:
         asker = service.asker()
         export_id = asker.create("slow")
@@ -187,6 +188,7 @@ def test_a_statement_that_an_administrator_ends_is_said_in_words(
         started_again(asker, export_id, "slow", 20)
 
 
+@pytest.mark.heavy  # waits for the lock, twice
 def test_a_locked_sqlite_file_is_said_in_words_and_can_be_read_later(tmp_path: Path) -> None:
     path = tmp_path / "locked.db"
     holder = sqlite3.connect(path, isolation_level=None)
