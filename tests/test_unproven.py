@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from outhaul import downloads, pipeline, plan, reconcile, siblings, sources, stores
-from outhaul.blocks import Block, Range, Stream
+from outhaul.blocks import Block, Cut, Range, Stream
 from outhaul.export import Draft, Export, Fragment, Selection, Status
 from outhaul.ledger import Ledger, tables
 from outhaul.ledger.closing import Done
@@ -141,7 +141,7 @@ def exchanged(ranges: list[Range]) -> list[Range]:
 def width(one: Range) -> int:
     assert one.low
     assert one.high
-    return int(one.high[0]) - int(one.low[0])
+    return int(one.high[0] or 0) - int(one.low[0] or 0)
 
 
 def seam(ranges: list[Range]) -> tuple[str, str]:
@@ -151,7 +151,7 @@ def seam(ranges: list[Range]) -> tuple[str, str]:
     return f"ends at {told(end)}", f"begins at {told(begin)}"
 
 
-def told(edge: tuple[str, ...] | None) -> str:
+def told(edge: Cut | None) -> str:
     return f"'{edge[0]}'" if edge else "the open end"
 
 

@@ -13,19 +13,21 @@ from outhaul.plan import Node
 
 Kind = Literal["raw", "str", "time"]
 Path = tuple[str, ...]
+Cut = tuple[str | None, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Range:
     """Where a part begins (inclusive) and ends (exclusive) in its selection; None is an open end.
 
-    `by` "key": the key columns' own text; "ctid": one block number of the table `leaf`; "all": both ends open.
+    `by` "key": the key columns' own text; "sort": the text of each column of the order, None for NULL; "ctid": one
+    block number of the table `leaf`; "all": both ends open.
     The ranges of a selection chain: per leaf the first `low` and the last `high` are None, each high is the next low.
     """
 
-    by: Literal["all", "key", "ctid"] = "all"
-    low: tuple[str, ...] | None = None
-    high: tuple[str, ...] | None = None
+    by: Literal["all", "key", "sort", "ctid"] = "all"
+    low: Cut | None = None
+    high: Cut | None = None
     leaf: str | None = None
 
     def to_data(self) -> dict[str, Any]:

@@ -62,6 +62,7 @@ class Selection:
 
     `fields`: dotted names, `*`, `rel.*`; empty means every field of the root and of each include.
     `filters`: `attr_or_attr_predicate` -> value, ANDed. `segments`: names of saved filters, ANDed.
+    `sort`: names of the resource's own fields, the first counts most; `-` before one turns it round.
     """
 
     resource: str
@@ -69,6 +70,7 @@ class Selection:
     includes: tuple[str, ...] = ()
     filters: Mapping[str, Any] = field(default_factory=dict)
     segments: tuple[str, ...] = ()
+    sort: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

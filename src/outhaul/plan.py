@@ -15,7 +15,7 @@ from outhaul.filters import EVERYTHING, Condition, every
 from outhaul.predicates import Reader, hint, nearest, too_much
 from outhaul.rules import Rules
 from outhaul.values import DEFAULT, Limits, Where
-from outhaul.wishes import Wish, resolve
+from outhaul.wishes import Wish, resolve, steps
 
 PART_BYTES = 100_000_000  # 60 parts of 773 MB instead of 8 cost 10 % by key and 23 % by ctid
 
@@ -35,13 +35,23 @@ class Column:
 
 
 @dataclass(frozen=True, slots=True)
+class By:
+    """One step of an order: the column, and whether its greatest value comes first. NULL is greater than any value;
+    texts, and types that only the database knows, are ordered by the bytes of their text."""
+
+    column: Column
+    descending: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Node:
     """One resource at one place of the tree. The root has name "" and no `on`.
 
     `on`: pairs of columns (of the parent's table, of this table). `key`: columns that identify and order the rows;
     empty for a resource without a key, which is flat or a child without to-many children of its own. `where`: tenant,
     fixed and (root only) the asker's conditions. `rules`: the tenant and fixed ones alone, once more, to be told.
-    Columns of `on` and `key` need not be among `columns`, which may be empty.
+    Columns of `on` and `key` need not be among `columns`, which may be empty. `sort`: the order of the root's rows,
+    down to the last column of its key, so that no two are equal in it; empty: any order.
     """
 
     name: str
@@ -56,6 +66,7 @@ class Node:
     where: Condition
     children: tuple[Node, ...] = ()
     rules: Condition = EVERYTHING
+    sort: tuple[By, ...] = ()
 
     @property
     def many_children(self) -> tuple[Node, ...]:
@@ -93,11 +104,11 @@ def build(
     caller: Caller,
     *,
     formats: Sequence[str],
-    compressions: Sequence[str] = ("gzip",),
+    compressions: Mapping[str, Sequence[str]] | None = None,
     limits: Limits = DEFAULT,
     part_bytes: int = PART_BYTES,
 ) -> Plan:
-    """The draft, checked whole. `formats` and `compressions` are the names there are.
+    """The draft, checked whole. `formats` are the names there are, `compressions` for each format those it knows.
 
     Any error of `Refused`; its `where` leads into the draft: ("fields", 3), ("filters", "code_eq"), with
     ("selections", 1, ...) before it when there are several.
@@ -110,11 +121,15 @@ def build(
         asker.selection(one, ("selections", number) if several else ())
         for number, one in enumerate(draft.selections)
     )
+    made_as = _formats(draft, formats)
+    if draft.compress is not None:
+        for name in made_as:
+            _known("compression", draft.compress, (compressions or {}).get(name, ()), ("compress",))
     return Plan(
         source=catalog.source,
         selections=nodes,
-        formats=_formats(draft, formats),
-        compress=draft.compress and _known("compression", draft.compress, compressions, ("compress",)),
+        formats=made_as,
+        compress=draft.compress,
         part_bytes=_size(draft, "part_bytes") or part_bytes,
         fragment_bytes=_size(draft, "fragment_bytes"),
         fragment_rows=_size(draft, "fragment_rows"),
@@ -172,7 +187,11 @@ class _Asker:
         rules = self.rules.allowed(resource, (*where, "resource"))
         root = self._node(resolve(self.catalog, resource, asked, self.limits, where), rules)
         asks = self.reader.read(resource, asked.filters, (*where, "filters"))
-        root = replace(root, where=every(root.rules, asks, self._segments(resource, asked.segments, where)))
+        root = replace(
+            root,
+            where=every(root.rules, asks, self._segments(resource, asked.segments, where)),
+            sort=self._sort(resource, asked.sort, (*where, "sort")),
+        )
         self._check(root, where)
         return root
 
@@ -196,6 +215,19 @@ class _Asker:
                 raise UnknownSegment(message, hint=hint(near), where=place, wrong=name, choices=near)
             conditions.append(reader.read(resource, known[name].filters, place))
         return every(*conditions)
+
+    def _sort(self, resource: Resource, asked: Sequence[str], where: Where) -> tuple[By, ...]:
+        wanted = [By(_column(field), down) for field, down in steps(resource, asked, where)]
+        if wanted and not resource.key:
+            message = (
+                f"{resource.name} has no unique key, so the order of rows that sort alike would be chance."
+            )
+            tip = "Export it unsorted, or give its table a primary key."
+            raise NoKey(message, hint=tip, where=where, wrong=asked[0])
+        taken = {one.column.column for one in wanted}
+        columns = {one.column: one for one in resource.columns}
+        ties = [By(_column(columns[name])) for name in resource.key if name not in taken]
+        return (*wanted, *ties) if wanted else ()
 
     def _node(self, wish: Wish, rules: Condition) -> Node:
         resource, way = wish.resource, wish.way
@@ -313,6 +345,7 @@ def _node_data(node: Node) -> dict[str, Any]:
         "where": filters.to_data(node.where),
         "children": [_node_data(child) for child in node.children],
         "rules": filters.to_data(node.rules),
+        "sort": [asdict(one) for one in node.sort],
     }
 
 
@@ -324,6 +357,7 @@ def _node(data: Mapping[str, Any]) -> Node:
         "where": filters.from_data(data["where"]),
         "children": tuple(_node(child) for child in data["children"]),
         "rules": filters.from_data(data["rules"]),
+        "sort": tuple(By(_read_column(one["column"]), one["descending"]) for one in data["sort"]),
     }
     return Node(**{**data, **made})
 

@@ -301,7 +301,9 @@ def _known(export_id: str) -> str:
 def _draft(data: Mapping[str, Any]) -> Draft:
     """The draft that the ledger kept."""
     selections = tuple(
-        Selection(**{**one, **{name: tuple(one[name]) for name in ("fields", "includes", "segments")}})
+        Selection(
+            **{**one, **{name: tuple(one[name]) for name in ("fields", "includes", "segments", "sort")}}
+        )
         for one in data["selections"]
     )
     return Draft(**{**data, "selections": selections, "formats": tuple(data["formats"])})

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from outhaul.catalog import Catalog, Field, Relationship, Resource
-from outhaul.errors import Cycle, UnknownField, UnknownRelationship
+from outhaul.errors import Cycle, UnknownField, UnknownRelationship, WrongValue
 from outhaul.export import Selection
+from outhaul.filters import EQUAL
 from outhaul.predicates import hint, nearest, too_much
 from outhaul.values import Limits, Where
 
 Edge = frozenset[frozenset[tuple[str, str]]]  # the columns of a relationship, the same from either side
 
 DOTS = 20  # in one path; names of the database may hold some
+SORTS = 16  # fields of one order; each is one level deeper in the conditions that cut it into parts
 
 
 @dataclass(slots=True)
@@ -62,6 +64,28 @@ def resolve(catalog: Catalog, resource: Resource, selection: Selection, limits: 
     if root.size() > limits.includes:
         raise too_much("related resources", root.size(), limits.includes, (*where, "includes"))
     return root
+
+
+def steps(resource: Resource, asked: Sequence[str], where: Where) -> Iterator[tuple[Field, bool]]:
+    """The fields that an order names, each with whether `-` stands before it. UnknownField, WrongValue, TooMuch."""
+    if len(asked) > SORTS:
+        raise too_much("fields to sort by", len(asked), SORTS, where)
+    known = {one.name: one for one in resource.fields}
+    sortable = [one.name for one in resource.fields if one.type in EQUAL]
+    seen = set()
+    for number, name in enumerate(asked):
+        place = (*where, number)
+        field = known.get(name) or known.get(name.removeprefix("-"))
+        if field is None or field.type not in EQUAL:
+            near = nearest(name.removeprefix("-"), sortable)
+            missing = f"{resource.name} has no field {name.removeprefix('-')!r}."
+            kind = UnknownField if field is None else WrongValue
+            message = f"{field.name} is {field.type}, which has no order." if field else missing
+            raise kind(message, hint=hint(near), where=place, wrong=name, choices=near)
+        if field.name in seen:
+            raise WrongValue(f"The order names {field.name!r} twice.", where=place, wrong=name)
+        seen.add(field.name)
+        yield field, name not in known
 
 
 @dataclass(frozen=True, slots=True)

@@ -48,8 +48,16 @@ def run(  # noqa: PLR0917  # typer passes them by name
             "--filter", metavar="FIELD_PREDICATE=VALUE", help="Only rows that match; can be repeated."
         ),
     ] = None,
-    form: Annotated[str, typer.Option("--format", metavar="FORMAT", help="csv, json or ndjson.")] = "json",
-    compress: Annotated[str | None, typer.Option(metavar="gzip", help="Compress the file.")] = None,
+    sort: Annotated[
+        str, typer.Option(metavar="A,-B", help="Order of the rows, `-` turns a field round; default: none.")
+    ] = "",
+    form: Annotated[
+        str, typer.Option("--format", metavar="FORMAT", help="csv, json, ndjson or parquet.")
+    ] = "json",
+    compress: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="gzip or zstd; inside of Parquet zstd, snappy, gzip or none."),
+    ] = None,
     part_size: Annotated[
         str | None, typer.Option(metavar="BYTES", help="Read in parts of about this size; also 20MB.")
     ] = None,
@@ -62,7 +70,15 @@ def run(  # noqa: PLR0917  # typer passes them by name
 ) -> None:
     """Export a resource into FOLDER, with manifest.json as its proof."""
     draft = Draft(
-        selections=(Selection(resource, _names(fields), tuple(include or ()), _filters(filters or [])),),
+        selections=(
+            Selection(
+                resource,
+                _names(fields),
+                tuple(include or ()),
+                _filters(filters or []),
+                sort=_names(sort),
+            ),
+        ),
         formats=(form,),
         compress=compress,
         part_bytes=_size(part_size) if part_size else None,

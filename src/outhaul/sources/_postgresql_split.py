@@ -10,11 +10,12 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from outhaul.blocks import Range
+from outhaul.blocks import Cut, Range
 from outhaul.comparisons import Native
 from outhaul.filters import expression
 from outhaul.plan import Column, Node
 from outhaul.sources._copy import Wire
+from outhaul.sources._order import MOST_UNINDEXED, steps
 from outhaul.sources._postgresql_text import TONGUE, statement
 from outhaul.sources._select import Place, Query, chained, has_many, joined, tree
 
@@ -51,6 +52,17 @@ SELECT n.nspname::text, l.relname::text, format('%I.%I', n.nspname, l.relname), 
        current_setting('block_size')::bigint
 FROM leaves l JOIN pg_namespace n ON n.oid = l.relnamespace LEFT JOIN pg_am am ON am.oid = l.relam
 ORDER BY l.oid
+"""
+
+# 950 is the collation "C", by which texts are ordered.
+SERVED = """
+SELECT EXISTS (
+  SELECT FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid JOIN pg_am m ON m.oid = c.relam
+  JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = i.indkey[0]
+  WHERE i.indrelid = (CASE WHEN $1::text IS NULL THEN to_regclass(quote_ident($2::text))
+                      ELSE to_regclass(format('%I.%I', $1::text, $2::text)) END)
+    AND a.attname = $3::text AND m.amname = 'btree' AND i.indisvalid AND i.indpred IS NULL
+    AND i.indcollation[0] IN (0, 950))
 """
 
 AVERAGES = """
@@ -130,7 +142,7 @@ def split(wire: Wire, node: Node, part_bytes: int) -> tuple[Range, ...]:
     if wanted < 2:
         return (ALL,)
     parts = leaves(wire, (node.schema, node.table))
-    if not has_many(node):
+    if not has_many(node) and not node.sort:
         by_block = _by_block(wire, parts, wanted)
         if by_block:
             return by_block
@@ -157,18 +169,22 @@ def _by_key(wire: Wire, node: Node, parts: list[Leaf], wanted: int) -> tuple[Ran
     samplable = parts and all(part.kind in {"r", "m"} and not part.heirs for part in parts)
     if not node.key or not samplable:
         return (ALL,)
+    first = node.sort[0].column.column if node.sort else None
+    if first and not wire.fetch(SERVED, node.schema, node.table, first)[0][0]:
+        wanted = min(wanted, MOST_UNINDEXED)
     percent = min(100.0, 100.0 * max(SAMPLED_BLOCKS, 4 * wanted) / max(1, sum(part.blocks for part in parts)))
-    cuts = wire.fetch(statement(_sampled_borders(node, percent, wanted)))
-    return tuple(chained("key", list(dict.fromkeys(cuts))[: wanted - 1], None))
+    cuts: list[Cut] = wire.fetch(statement(_sampled_borders(node, percent, wanted)))
+    return tuple(chained("sort" if first else "key", list(dict.fromkeys(cuts))[: wanted - 1], None))
 
 
 def _sampled_borders(node: Node, percent: float, wanted: int) -> sa.Select[Any]:
-    """Keys that cut the matching rows of some random blocks into equal runs."""
+    """Keys, or places in the order asked for, that cut the matching rows of some random blocks into equal runs."""
     root: Any = tree(node, TONGUE, "csv").root
     sample = root.element.tablesample(sa.func.system(sa.literal_column(repr(percent))), name="t0")
-    keys = [sample.c[column.column] for column in node.key]
+    order = steps(node.sort, sample, TONGUE.placing)
+    keys = [step.element for step in order] or [sample.c[column.column] for column in node.key]
     texts = [sa.cast(key, Native("text")).label(f"k{number}") for number, key in enumerate(keys)]
-    place = sa.func.row_number().over(order_by=keys).label("n")
+    place = sa.func.row_number().over(order_by=[step.clause() for step in order] or keys).label("n")
     among = sa.func.count().over().label("m")
     rows = sa.select(*texts, place, among).where(expression(node.where, sample, "postgresql")).subquery("s")
     parts: sa.ColumnClause[int] = sa.literal_column(str(wanted))

@@ -10,8 +10,10 @@ from psycopg import sql
 from sqlalchemy.dialects.postgresql.base import PGCompiler, PGDialect
 
 from outhaul.blocks import Kind
+from outhaul.catalog import Type
 from outhaul.comparisons import Native, bound
 from outhaul.plan import Column
+from outhaul.sources._order import Placing
 from outhaul.sources._select import Element, Style, Tongue
 
 # Types by the words of format_type. The output function of each is what row_to_json would put there, quoted or bare.
@@ -45,7 +47,20 @@ def _bound(value: str, column: Column) -> Element:
     return bound(value, column.native)
 
 
-TONGUE = Tongue("postgresql", text, _bound)
+def _by_bytes(column: Column) -> bool:
+    """A collation is not the same everywhere, and some types have no order."""
+    return bool(column.stored) or column.type in {Type.TEXT, Type.OTHER}
+
+
+def _placed(element: Element, column: Column) -> Element:
+    return sa.collate(sa.cast(element, Native("text")), "C") if _by_bytes(column) else element
+
+
+def _place(value: str, column: Column) -> Element:
+    return bound(value) if _by_bytes(column) else bound(value, column.native)
+
+
+TONGUE = Tongue("postgresql", text, _bound, Placing(_placed, _place))
 
 
 class _Compiler(PGCompiler):

@@ -10,17 +10,18 @@ from typing import Any, Literal
 import sqlalchemy as sa
 from sqlalchemy.sql.elements import quoted_name
 
-from outhaul.blocks import Kind, Path, Range
+from outhaul.blocks import Cut, Kind, Path, Range
 from outhaul.catalog import Type
 from outhaul.filters import All, Condition, Either, Exists, Not, Test, expression
 from outhaul.plan import Column, Node
+from outhaul.sources._order import Placing, Step, between, steps
 
 Style = Literal["csv", "json"]
 Element = sa.ColumnElement[Any]
 Text = Callable[[Element, Column, Style], tuple[Element, Kind]]
 Bound = Callable[[str, Column], Element]
 Place = tuple[str | None, str]
-Edge = tuple[str, tuple[str, ...]]  # a comparison, and the key text that the root's key is compared with
+Edge = tuple[str, Cut]  # a comparison, and the key text that the root's key is compared with
 
 say = sa.literal_column
 
@@ -35,6 +36,7 @@ class Tongue:
     name: Literal["postgresql", "sqlite"]
     text: Text
     bound: Bound
+    placing: Placing
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +47,8 @@ class Query:
     rows there are, `source` the to-one nodes too. `chain`: key columns of the root and of each to-many node on the
     way, this one last. `columns`: position in `outputs` by path; `anchor`, `own`: positions of key texts. `mirror`:
     columns below the root that equal its key, for which a planner does not see by itself that its range holds too.
-    `raws`: the columns, as they are stored, behind the outputs; `holds`: the tables that they are of.
+    `raws`: the columns, as they are stored, behind the outputs; `holds`: the tables that they are of. `steps`: the
+    order that was asked for of the root.
     """
 
     node: Node
@@ -65,6 +68,7 @@ class Query:
     raws: tuple[Element, ...]
     holds: tuple[Place, ...]
     mirror: tuple[Element, ...] = ()
+    steps: tuple[Step, ...] = ()
     children: tuple[Query, ...] = ()
 
     def every(self) -> Iterator[Query]:
@@ -77,7 +81,10 @@ class Query:
         """The SELECT; its columns are named c0, c1, ..."""
         named = [output.label(f"c{number}") for number, output in enumerate(self.outputs)]
         select = sa.select(*named).select_from(self.source).where(*self.where, *bounds)
-        return select.order_by(*self.chain) if ordered else select
+        if not ordered:
+            return select
+        keys = self.chain[len(self.key) :] if self.steps else self.chain
+        return select.order_by(*(step.clause() for step in self.steps), *keys)
 
     def counted(self) -> sa.Select[Any]:
         """How many rows there are, whatever the ranges."""
@@ -105,7 +112,7 @@ def touched(*nodes: Node) -> dict[Place, dict[str, None]]:
 
 def _touch_node(node: Node, found: dict[Place, dict[str, None]]) -> None:
     here = place_of(node)
-    own = [column.column for column in (*node.key, *node.columns)]
+    own = [column.column for column in (*node.key, *node.columns, *(one.column for one in node.sort))]
     found.setdefault(here, {}).update(dict.fromkeys([*own, *(name for _, name in node.on)]))
     _touch_condition(node.where, here, found)
     for child in node.children:
@@ -212,6 +219,7 @@ class _Reading:
             raws=tuple(output.raws),
             holds=tuple(place_of(each) for each in (*spine[:-1], *joined(node))),
             mirror=self._mirror(spine, tables),
+            steps=steps(self._root.sort, tables[0], self._tongue.placing),
             children=tuple(self.query(spine + steps, tuple(step.name for step in steps)) for steps in below),
         )
 
@@ -285,17 +293,23 @@ def edges(part: Range) -> tuple[Edge, ...]:
     return tuple((compare, key) for compare, key in both if key is not None)
 
 
+def limits(query: Query, tongue: Tongue, part: Range) -> Iterator[sa.ColumnElement[bool]]:
+    """A range of keys, or of places in the order, as conditions."""
+    return between(query.steps, part) if part.by == "sort" else bounds(query, tongue, edges(part))
+
+
 def bounds(query: Query, tongue: Tongue, within: Iterable[Edge]) -> Iterator[sa.ColumnElement[bool]]:
     """The edges as conditions on the root's key, or on its first columns, compared as a row."""
     for compare, key in within:
-        values = [tongue.bound(text, column) for text, column in zip(key, query.key, strict=False)]
+        texts = [text for text in key if text is not None]  # no key is
+        values = [tongue.bound(text, column) for text, column in zip(texts, query.key, strict=False)]
         right: Any = values[0] if len(key) == 1 else sa.tuple_(*values)
         for columns in filter(None, ([query.root.c[column.column] for column in query.key], query.mirror)):
             left: Any = columns[0] if len(key) == 1 else sa.tuple_(*columns[: len(key)])
             yield left.op(compare, is_comparison=True)(right)
 
 
-def chained(by: Literal["key", "ctid"], cuts: Sequence[tuple[str, ...]], leaf: str | None) -> list[Range]:
+def chained(by: Literal["key", "sort", "ctid"], cuts: Sequence[Cut], leaf: str | None) -> list[Range]:
     """The ranges between the cuts, open at both ends."""
-    ends: list[tuple[str, ...] | None] = [None, *cuts, None]
+    ends: list[Cut | None] = [None, *cuts, None]
     return [Range(by, low, high, leaf) for low, high in pairwise(ends)]

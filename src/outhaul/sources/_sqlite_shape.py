@@ -15,7 +15,9 @@ from outhaul.catalog import Type
 from outhaul.errors import SchemaChanged
 from outhaul.plan import Node, Plan
 from outhaul.sources._fingerprints import Fingerprints
+from outhaul.sources._order import MOST_UNINDEXED
 from outhaul.sources._select import Place, chained, has_many, touched
+from outhaul.sources._sqlite_cuts import by_order
 from outhaul.sources._sqlite_library import Library
 
 MOST_ROWS = 4096  # in a batch, which the library holds whole, with one more in the making
@@ -138,11 +140,13 @@ class Shape:
         return (ends[2], ends[3]) if ends[:2] == ("integer", "integer") else (0, -1)
 
     def split(self, node: Node, part_bytes: int) -> tuple[Range, ...]:
-        """Even spans of row numbers or of an integer key; of texts, equal runs."""
+        """Even spans of row numbers or of an integer key; of texts, and in an order that was asked for, equal runs."""
         table = self.table(node.table)
         wanted = math.ceil(self.size(node) / part_bytes)
         if wanted < 2:
             return (ALL,)
+        if node.sort:
+            return self._by_order(node, table, min(wanted, MOST_UNINDEXED))
         if not has_many(node) and table.rowid is not None:
             return tuple(chained("ctid", _even(*self._span(table.name, table.rowid), wanted), None))
         if not node.key or table.kind != "table":
@@ -151,6 +155,13 @@ class Shape:
         if node.key[0].type is Type.INTEGER:
             return tuple(chained("key", _even(*self._span(table.name, key), wanted), None))
         return tuple(chained("key", self._runs(table.name, key, wanted), None))
+
+    def _by_order(self, node: Node, table: Table, wanted: int) -> tuple[Range, ...]:
+        if table.rowid is None:
+            return (ALL,)
+        span = self._span(table.name, table.rowid)
+        cuts = by_order(self._library, node, table.rowid, span, node.sort, wanted)
+        return tuple(chained("sort", cuts, None))
 
     def _runs(self, name: str, key: str, wanted: int) -> list[tuple[str]]:
         """Cuts between texts; none where something else than text is among the keys."""
@@ -186,7 +197,7 @@ def within_rows(part: Range, rowid: str) -> list[sa.ColumnElement[bool]]:
     edges = ((">=", part.low), ("<", part.high))
     column: sa.ColumnClause[int] = sa.literal_column(f"t0.{rowid}")
     return [
-        column.op(compare, is_comparison=True)(sa.literal_column(str(int(edge[0]))))
+        column.op(compare, is_comparison=True)(sa.literal_column(str(int(edge[0] or 0))))
         for compare, edge in edges
         if edge is not None
     ]

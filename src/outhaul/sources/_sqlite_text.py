@@ -10,6 +10,7 @@ from sqlalchemy.dialects import sqlite
 from outhaul.blocks import Kind
 from outhaul.catalog import Type
 from outhaul.plan import Column
+from outhaul.sources._order import Placing
 from outhaul.sources._select import Element, Style, Tongue, say
 
 _DIALECT = sqlite.dialect(paramstyle="qmark")
@@ -84,7 +85,11 @@ def _bound(value: str, _: Column) -> Element:
     return sa.bindparam(None, value, type_=sa.Text(), unique=True)
 
 
-TONGUE = Tongue("sqlite", text, _bound)
+def _placed(element: Element, _: Column) -> Element:
+    return sa.collate(element, "BINARY")
+
+
+TONGUE = Tongue("sqlite", text, _bound, Placing(_placed, _bound))
 
 
 def statement(select: sa.Select[Any]) -> tuple[str, tuple[str, ...]]:

@@ -24,7 +24,7 @@ from outhaul.sources._postgresql_doctor import examine, grants
 from outhaul.sources._postgresql_rights import missing_rights
 from outhaul.sources._postgresql_text import TONGUE, literal, statement
 from outhaul.sources._reflect_postgresql import reflect
-from outhaul.sources._select import Edge, Query, Style, bounds, edges, has_many, say, touched, tree
+from outhaul.sources._select import Edge, Query, Style, bounds, edges, has_many, limits, say, touched, tree
 from outhaul.sources._spool import Spool
 
 __all__ = ["Session", "check", "connect", "count", "examine", "grants", "reflect"]
@@ -179,14 +179,16 @@ class Session:
         """
         with self._about(node):
             query = tree(node, TONGUE, style, part.leaf)
-            if has_many(node):
+            if has_many(node) and node.sort:
+                yield from self._at_once(query, part)
+            elif has_many(node):
                 yield from self._runs(query, edges(part))
             else:
                 yield self._flat(query, part, bare=style == "csv" and node.flat)
 
     def _flat(self, query: Query, part: Range, *, bare: bool) -> Stream:
-        limits = _blocks_of(part) if part.by == "ctid" else bounds(query, TONGUE, edges(part))
-        copy = self._wire.copy(statement(query.rows(*limits, ordered=False)))
+        within = _blocks_of(part) if part.by == "ctid" else limits(query, TONGUE, part)
+        copy = self._wire.copy(statement(query.rows(*within, ordered=bool(query.steps))))
         blocks = self._passed(query, copy) if bare else self._parsed(query, copy, copy.blocks())
         return Stream(query.node, (), blocks, query.kinds)
 
@@ -213,9 +215,9 @@ class Session:
                 yield block(query, columns)
             copy.prove(rows)
 
-    def _runs(self, query: Query, limits: tuple[Edge, ...]) -> Iterator[Stream]:
+    def _runs(self, query: Query, ends: tuple[Edge, ...]) -> Iterator[Stream]:
         """Runs of parents by their keys, so many at a time as fit with their children into CHUNK_BYTES."""
-        parents, here, heaviest = FIRST_PARENTS, limits, list(query.every())[-1].name
+        parents, here, heaviest = FIRST_PARENTS, ends, list(query.every())[-1].name
         while True:
             with ExitStack() as spools:
                 copy, spool = self._ordered(query, here, parents), spools.enter_context(Spool())
@@ -233,10 +235,27 @@ class Session:
                     pass
             if copy.rows is not None and copy.rows < parents:
                 return
-            here = (*limits, (">", last))
+            here = (*ends, (">", last))
             taken = {name: one.bytes for name, one in copies.items() if name != query.name}
             heaviest = max(taken, key=lambda name: taken[name])
             parents = _fitting(parents, copy.bytes + sum(taken.values()))
+
+    def _at_once(self, query: Query, part: Range) -> Iterator[Stream]:
+        """The whole range in the order asked for: to find runs of parents in it would cost a sort for each of them."""
+        every = list(query.every())
+        with ExitStack() as spools:
+            copies: dict[str, Copy] = {}
+            aside: dict[str, Spool] = {}
+            for one in every:
+                select = one.rows(*limits(one, TONGUE, part), ordered=True)
+                copies[one.name] = self._wire.copy(statement(select))
+                if one is not every[-1]:
+                    aside[one.name] = spools.enter_context(Spool())
+                    for text in copies[one.name].blocks():
+                        aside[one.name].write(text)
+            yield self._stream(query, copies, aside)
+            for _ in copies[every[-1].name].blocks():
+                pass
 
     def _ordered(self, query: Query, within: Iterable[Edge], most: int | None = None) -> Copy:
         select = query.rows(*bounds(query, TONGUE, within), ordered=True)
@@ -319,5 +338,5 @@ def _fitting(parents: int, measured: int) -> int:
 def _blocks_of(part: Range) -> Iterator[sa.ColumnElement[bool]]:
     """The range of block numbers as conditions on the root."""
     for compare, (number,) in edges(part):
-        place: sa.ColumnClause[Any] = say(f"'({int(number)},0)'::tid")
+        place: sa.ColumnClause[Any] = say(f"'({int(number or 0)},0)'::tid")
         yield say("t0.ctid").op(compare, is_comparison=True)(place)

@@ -18,7 +18,7 @@ from outhaul.plan import Node, Plan
 from outhaul.sources._blocks import block, unreadable, whole
 from outhaul.sources._fingerprints import Fingerprints, check
 from outhaul.sources._reflect_sqlite import reflect
-from outhaul.sources._select import Query, Style, bounds, edges, has_many, say, tree
+from outhaul.sources._select import Query, Style, has_many, limits, say, tree
 from outhaul.sources._sqlite_copy import Prepared, prepare
 from outhaul.sources._sqlite_doctor import examine, grants
 from outhaul.sources._sqlite_library import Library, file_of, read_only
@@ -106,7 +106,7 @@ class Session:
 
     def read(self, node: Node, part: Range, style: Style) -> Iterator[Stream]:
         """The rows of a range: one stream, with a cursor for each to-many node below."""
-        yield self._stream(tree(node, TONGUE, style), part, ordered=has_many(node))
+        yield self._stream(tree(node, TONGUE, style), part, ordered=has_many(node) or bool(node.sort))
 
     def _stream(self, query: Query, part: Range, *, ordered: bool) -> Stream:
         children = tuple(self._stream(child, part, ordered=True) for child in query.children)
@@ -117,7 +117,7 @@ class Session:
     def _within(self, query: Query, part: Range) -> Bounds:
         if part.by == "ctid":
             return within_rows(part, self._shape.table(query.node.table).rowid or "rowid")
-        return list(bounds(query, TONGUE, edges(part)))
+        return list(limits(query, TONGUE, part))
 
     def _blocks(self, query: Query, part: Range, *, ordered: bool) -> Iterator[Block]:
         width = len(query.outputs)

@@ -1,0 +1,57 @@
+"""Places that cut a SQLite table into even runs: from rows at even steps of their numbers, never by a scan."""
+
+from __future__ import annotations
+
+import json
+
+import sqlalchemy as sa
+from sqlalchemy.sql.elements import quoted_name
+
+from outhaul.blocks import Cut
+from outhaul.filters import expression
+from outhaul.plan import By, Node
+from outhaul.sources._order import steps
+from outhaul.sources._select import say, tree
+from outhaul.sources._sqlite_library import Library
+from outhaul.sources._sqlite_text import TONGUE, statement
+
+SAMPLED = 400  # rows; borders within a few percent, whatever the size of the table
+
+
+def by_order(
+    library: Library, node: Node, rowid: str, span: tuple[int, int], order: tuple[By, ...], wanted: int
+) -> list[Cut]:
+    """Texts of the columns of `order`, fewer than `wanted` cuts, none where the values cannot be told by their text.
+
+    `rowid`: its name; `span`: the smallest and the largest.
+    """
+    table = tree(node, TONGUE, "csv").root
+    walk = steps(order, table, TONGUE.placing)
+    texts = [TONGUE.text(table.c[one.column.column], one.column, "csv")[0] for one in order]
+    # A text of a number equals it only where the column's affinity turns it back.
+    told = [
+        sa.or_(step.element.is_(None), step.element == text) for step, text in zip(walk, texts, strict=True)
+    ]
+    select = (
+        sa.select(*texts)
+        .select_from(table)
+        .where(_sampled(node.table, rowid, span, max(SAMPLED, 4 * wanted)))
+        .where(expression(node.where, table, "sqlite"), *told)
+        .order_by(*(step.clause() for step in walk))
+    )
+    found = library.fetch(*statement(select))
+    cuts = (found[len(found) * number // wanted] for number in range(1, wanted) if found)
+    return list(dict.fromkeys(cut for cut in cuts if cut != found[0]))
+
+
+def _sampled(name: str, rowid: str, span: tuple[int, int], points: int) -> sa.ColumnElement[bool]:
+    """The rows of the root that come next after even steps of their numbers."""
+    low, high = span
+    starts = sorted({low + (high - low + 1) * number // points for number in range(points)})
+    given = sa.bindparam(None, json.dumps(starts), type_=sa.Text(), unique=True)
+    starting = sa.func.json_each(given).table_valued("value").alias("p")
+    number: sa.ColumnClause[int]
+    there, number = sa.table(quoted_name(name, quote=True)).alias("r"), say(f"r.{rowid}")
+    next_one = sa.select(number).select_from(there).where(number >= starting.c.value).order_by(number)
+    found = sa.select(next_one.limit(say("1")).correlate(starting).scalar_subquery()).select_from(starting)
+    return say(f"t0.{rowid}").in_(found)
