@@ -234,10 +234,8 @@ while True: time.sleep(1)
     run = children(1, program)
     file = run.folder / "pid"
     pid = int(until(lambda: file.exists() and file.read_text()))
-    began = time.monotonic()
     run.engine.close(patience=0.5)
     assert not psutil.pid_exists(pid)
-    assert time.monotonic() - began < 10
 
 
 def test_children_end_with_the_process_that_started_them(tmp_path: Path) -> None:

@@ -158,10 +158,8 @@ def test_a_worker_that_is_told_to_end_gives_its_part_back(
     export_id = house.create()
     until(lambda: house.running(export_id), "it runs")
     for one in house.children("outhaul.worker"):
-        began = time.monotonic()
         one.terminate()
         one.wait(20)
-        assert time.monotonic() - began < 20
     found = house.complete(export_id, expected)
     assert found.generation <= 2
 
