@@ -8,6 +8,7 @@ import secrets
 from dataclasses import dataclass
 from datetime import datetime
 
+from outhaul.ceilings import UNLIMITED, Ceiling
 from outhaul.errors import Misconfigured, NotFound, NotSignedIn
 from outhaul.export import Caller
 from outhaul.ledger import Ledger
@@ -31,6 +32,7 @@ class Access:
         all_tenants: bool = False,
         resources: tuple[str, ...] = (),
         read_only: bool = False,
+        ceiling: Ceiling = UNLIMITED,
         expires_at: datetime | None = None,
     ) -> tuple[str, Token]:
         """A new token, in clear for the only time, and what is kept of it. `resources` empty: every resource."""
@@ -40,7 +42,9 @@ class Access:
                 hint="Say either --tenant ID or --all-tenants.",
             )
         token = PREFIX + secrets.token_urlsafe(32)
-        made = NewToken(secrets.token_hex(4), digest(token), name, tenant, all_tenants, resources, read_only)
+        made = NewToken(
+            secrets.token_hex(4), digest(token), name, tenant, all_tenants, resources, read_only, ceiling
+        )
         return token, self.ledger.insert_token(made, expires_at)
 
     def caller(self, token: str) -> Caller:
@@ -77,4 +81,5 @@ def _caller(token: Token) -> Caller:
         all_tenants=token.all_tenants,
         resources=token.resources,
         read_only=token.read_only,
+        ceiling=token.ceiling,
     )

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, Self
 from outhaul import engines, hiding, siblings, sources, stores, trims
 from outhaul.access import Access
 from outhaul.catalog import Catalog
+from outhaul.ceilings import Ceiling
 from outhaul.config import Network, Settings, prepare, redact, secret_keys
 from outhaul.errors import Misconfigured
 from outhaul.ledger import Ledger
@@ -130,6 +131,7 @@ def _terms(settings: Settings) -> Terms:
         count_timeout=settings.count_timeout,
         min_free=settings.min_free,
         part_bytes=settings.part_bytes,
+        ceiling=Ceiling(settings.max_records, settings.max_bytes),
         link_lifetime=settings.link_lifetime,
     )
 

@@ -9,6 +9,8 @@ from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from typing import Any
 
+from outhaul.ceilings import UNLIMITED, Ceiling
+
 
 class Type(StrEnum):
     """What a field holds, in core words; the database's own word is `Field.native`."""
@@ -105,6 +107,7 @@ class Resource:
     identity: str | None = None
     timestamps: tuple[str, ...] = ()
     description: str = ""
+    ceiling: Ceiling = UNLIMITED
     distant: bool = False  # a foreign table, or a view over one: its rows are of no instant of this database
 
 

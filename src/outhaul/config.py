@@ -108,6 +108,14 @@ class Settings(BaseSettings):
     min_free: ByteSize = Field(
         ByteSize(500_000_000), ge=0, description="free disk below which exports are refused"
     )
+    max_records: int | None = Field(
+        None, ge=0, description="rows of one export, where neither its token nor its resource has a limit"
+    )
+    max_bytes: ByteSize | None = Field(
+        None,
+        ge=0,
+        description="bytes of text of one export, where neither its token nor its resource has a limit",
+    )
     max_body: ByteSize = Field(ByteSize(1_000_000), ge=1, description="largest request body")
 
     @field_validator("public_url")

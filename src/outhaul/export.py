@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
+from outhaul.ceilings import UNLIMITED, Ceiling
+
 
 class Status(StrEnum):
     """The life of an export."""
@@ -43,6 +45,7 @@ class Caller:
     all_tenants: bool = False
     resources: tuple[str, ...] = ()  # empty: every resource
     read_only: bool = False
+    ceiling: Ceiling = UNLIMITED
 
 
 @dataclass(frozen=True, slots=True)

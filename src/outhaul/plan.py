@@ -8,6 +8,7 @@ from typing import Any
 
 from outhaul import filters
 from outhaul.catalog import Catalog, Field, Resource, Type
+from outhaul.ceilings import UNLIMITED, Ceiling
 from outhaul.conditions import hops
 from outhaul.errors import Malformed, NoKey, UnknownResource, UnknownSegment, UnknownSibling, WrongValue
 from outhaul.export import Caller, Draft, Selection
@@ -51,7 +52,7 @@ class Node:
     empty for a resource without a key, which is flat or a child without to-many children of its own. `where`: tenant,
     fixed and (root only) the asker's conditions. `rules`: the tenant and fixed ones alone, once more, to be told.
     Columns of `on` and `key` need not be among `columns`, which may be empty. `sort`: the order of the root's rows,
-    down to the last column of its key, so that no two are equal in it; empty: any order.
+    down to the last column of its key, so that no two are equal in it; empty: any order. `ceiling`: of the root.
     """
 
     name: str
@@ -67,6 +68,7 @@ class Node:
     children: tuple[Node, ...] = ()
     rules: Condition = EVERYTHING
     sort: tuple[By, ...] = ()
+    ceiling: Ceiling = UNLIMITED
 
     @property
     def many_children(self) -> tuple[Node, ...]:
@@ -107,15 +109,17 @@ def build(
     compressions: Sequence[str] = ("gzip",),
     limits: Limits = DEFAULT,
     part_bytes: int = PART_BYTES,
+    ceiling: Ceiling = UNLIMITED,
 ) -> Plan:
-    """The draft, checked whole. `formats` and `compressions` are the names there are.
+    """The draft, checked whole. `formats` and `compressions` are the names there are; `ceiling` holds where neither
+    caller nor resource has one.
 
     Any error of `Refused`; its `where` leads into the draft: ("fields", 3), ("filters", "code_eq"), with
     ("selections", 1, ...) before it when there are several.
     """
     if not draft.selections:
         raise Malformed("An export needs at least one resource.", where=("selections",))
-    asker = _Asker(catalog, caller, limits)
+    asker = _Asker(catalog, caller, limits, ceiling)
     several = len(draft.selections) > 1
     nodes = tuple(
         asker.selection(one, ("selections", number) if several else ())
@@ -170,7 +174,8 @@ def _size(draft: Draft, name: str) -> int | None:
 class _Asker:
     """One caller before one catalog: turns selections into nodes, with the caller's rules on each."""
 
-    def __init__(self, catalog: Catalog, caller: Caller, limits: Limits) -> None:
+    def __init__(self, catalog: Catalog, caller: Caller, limits: Limits, ceiling: Ceiling) -> None:
+        self.ceiling = ceiling
         self.catalog = catalog
         self.caller = caller
         self.limits = limits
@@ -187,6 +192,7 @@ class _Asker:
             root,
             where=every(root.rules, asks, self._segments(resource, asked.segments, where)),
             sort=self._sort(resource, asked.sort, (*where, "sort")),
+            ceiling=self.caller.ceiling.least(resource.ceiling).otherwise(self.ceiling),
         )
         self._check(root, where)
         return root
@@ -342,6 +348,7 @@ def _node_data(node: Node) -> dict[str, Any]:
         "children": [_node_data(child) for child in node.children],
         "rules": filters.to_data(node.rules),
         "sort": [asdict(one) for one in node.sort],
+        "ceiling": asdict(node.ceiling),
     }
 
 
@@ -354,6 +361,7 @@ def _node(data: Mapping[str, Any]) -> Node:
         "children": tuple(_node(child) for child in data["children"]),
         "rules": filters.from_data(data["rules"]),
         "sort": tuple(By(_read_column(one["column"]), one["descending"]) for one in data["sort"]),
+        "ceiling": Ceiling(**data["ceiling"]),
     }
     return Node(**{**data, **made})
 

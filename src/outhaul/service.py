@@ -14,6 +14,7 @@ from urllib.parse import quote
 
 from outhaul import downloads, formats, plan, siblings, sources
 from outhaul.catalog import Catalog
+from outhaul.ceilings import UNLIMITED, Ceiling
 from outhaul.downloads import MANIFEST, Link
 from outhaul.errors import Gone, NoRoom, NotAllowed, NotFound, SchemaChanged
 from outhaul.export import Caller, Draft, Export, Selection, Sight, Status
@@ -35,11 +36,13 @@ class Store(Protocol):
 @dataclass(frozen=True, slots=True)
 class Terms:
     """`count_timeout`: longest count of rows before an answer. `min_free`: bytes of the store below which nothing new
-    is taken on. `part_bytes`: wanted size of a part. `link_lifetime`: how long a signed link can be used."""
+    is taken on. `part_bytes`: wanted size of a part. `ceiling`: where neither token nor resource has one.
+    `link_lifetime`: how long a signed link can be used."""
 
     count_timeout: timedelta = timedelta(seconds=5)
     min_free: int = 500_000_000
     part_bytes: int = plan.PART_BYTES
+    ceiling: Ceiling = UNLIMITED
     link_lifetime: timedelta = timedelta(minutes=5)
 
 
@@ -106,7 +109,12 @@ class Exports:
     def plan(self, caller: Caller, draft: Draft) -> Plan:
         """The draft, checked whole; what is refused is refused here, without a look at source, store or ledger."""
         return plan.build(
-            self.catalog, draft, caller, formats=siblings.names(formats), part_bytes=self._terms.part_bytes
+            self.catalog,
+            draft,
+            caller,
+            formats=siblings.names(formats),
+            part_bytes=self._terms.part_bytes,
+            ceiling=self._terms.ceiling,
         )
 
     def create(self, caller: Caller, draft: Draft) -> Export:
@@ -114,7 +122,11 @@ class Exports:
         _may_change(caller)
         made = self.plan(caller, draft)
         self._room()
-        export = self._ledger.create(caller=caller, draft=draft, plan=made, matched=self._count(made))
+        counts = self._count(made)
+        for node, rows in zip(made.selections, counts, strict=False):
+            node.ceiling.admit(node.resource, rows)
+        matched = sum(counts) if len(counts) == len(made.selections) else None
+        export = self._ledger.create(caller=caller, draft=draft, plan=made, matched=matched)
         self._nudge()
         return export
 
@@ -239,6 +251,7 @@ class Exports:
             tenant=export.tenant,
             all_tenants=export.tenant is None,
             resources=token.resources if token else (),
+            ceiling=token.ceiling if token else UNLIMITED,
         )
         now = self.plan(caller, _draft(export.draft))
         if replace(now, catalog=made.catalog, part_bytes=made.part_bytes) != made:
@@ -247,26 +260,24 @@ class Exports:
                 hint="Ask for it again.",
             )
 
-    def _count(self, made: Plan) -> int | None:
-        """Rows of all selections, for a first display; None when the time was not enough. One count at a time asks the
-        source, by one connection; to wait for one's turn takes of the time."""
+    def _count(self, made: Plan) -> tuple[int, ...]:
+        """Rows of the selections, for limits and a first display; of fewer when the time was not enough. One count at a
+        time asks the source, by one connection; to wait for one's turn takes of the time."""
         deadline = time.monotonic() + self._terms.count_timeout.total_seconds()
         if not self._counting.acquire(timeout=max(0.0, deadline - time.monotonic())):
-            return None
+            return ()
         try:
-            return self._counted(made, deadline)
+            return tuple(self._counted(made, deadline))
         finally:
             self._counting.release()
 
-    def _counted(self, made: Plan, deadline: float) -> int | None:
-        total = 0
+    def _counted(self, made: Plan, deadline: float) -> Iterator[int]:
         for node in made.selections:
             left = deadline - time.monotonic()
             rows: int | None = self._source.count(self._source_url, node, left) if left > SOON else None
             if rows is None:
-                return None
-            total += rows
-        return total
+                return
+            yield rows
 
     def _room(self) -> None:
         free = self._store.free()

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from outhaul.catalog import Catalog, Field, Hidden, Relationship, Resource, Segment, TenantRule, Type
+from outhaul.ceilings import Ceiling
 from outhaul.errors import Refused
 from outhaul.filters import EVERYTHING, OPS
 from outhaul.hiding import ordered, secret
@@ -215,6 +216,7 @@ class _Trim:
                 Segment(name, _plain(one.filters), one.description) for name, one in written.segments.items()
             ),
             fixed=_plain(written.fixed),
+            ceiling=Ceiling(written.max_records, written.max_bytes),
             tenant=self._tenant(catalog, resource, written.tenant) if written.tenant else None,
         )
         self._readable(catalog, ruled, ruled.fixed, (*place, "fixed"))

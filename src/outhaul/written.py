@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, NonNegativeInt, ValidationError
+from pydantic import BaseModel, BeforeValidator, ByteSize, ConfigDict, NonNegativeInt, ValidationError
 
 from outhaul.catalog import Catalog, Field, Resource, Type
 from outhaul.errors import Misconfigured
@@ -68,6 +68,8 @@ class WrittenResource(_Written):
     identity: str | None = None
     timestamps: list[str] | None = None
     tenant: str | None = None
+    max_records: NonNegativeInt | None = None
+    max_bytes: ByteSize | None = None
     fixed: dict[str, Any] = {}
 
 

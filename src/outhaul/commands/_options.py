@@ -7,10 +7,12 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from pydantic import ByteSize, TypeAdapter, ValidationError
 from rich.console import Console
 from rich.table import Table
 
 from outhaul import config
+from outhaul.errors import Misconfigured
 
 # No markup: names and paths may hold what Rich would take for it.
 people = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)  # for what is not a result
@@ -49,6 +51,17 @@ def table(*columns: str) -> Table:
     for column in columns:
         made.add_column(column, no_wrap=not terminal, overflow="fold")
     return made
+
+
+def size(text: str, option: str) -> int:
+    """Bytes; Misconfigured names the option."""
+    try:
+        found = int(TypeAdapter(ByteSize).validate_python(text))
+    except ValidationError:
+        found = 0
+    if found < 1:
+        raise Misconfigured(f"{option} {text!r} is no size.", hint="Bytes, or a size like 20MB.", wrong=text)
+    return found
 
 
 def settings(file: Path | None = None, **flags: Any) -> config.Settings:

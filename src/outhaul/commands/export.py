@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from pydantic import ByteSize, TypeAdapter, ValidationError
 
 from outhaul import errors
 from outhaul.commands import _folder as folders
@@ -26,7 +25,6 @@ START = 120  # seconds until a worker that does not begin counts as broken: it i
 MANY = 5  # files from which on they are counted and not named
 LOOK = 0.02  # seconds between two looks at a short export; ten times that when it is long
 US = Caller(id="command line", name="command line", tenant=None, all_tenants=True)
-SIZE = TypeAdapter(ByteSize)
 
 
 def run(  # noqa: PLR0917  # typer passes them by name
@@ -81,7 +79,7 @@ def run(  # noqa: PLR0917  # typer passes them by name
         ),
         formats=(form,),
         compress=compress,
-        part_bytes=_size(part_size) if part_size else None,
+        part_bytes=options.size(part_size, "--part-size") if part_size else None,
     )
     for ending in (signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(ending) is signal.SIG_DFL:
@@ -178,15 +176,3 @@ def _filters(given: list[str]) -> dict[str, str]:
             raise Misconfigured(f"The filter {name!r} is given twice.", hint="Several values: field_in=a,b.")
         filters[name] = value
     return filters
-
-
-def _size(text: str) -> int:
-    try:
-        size = int(SIZE.validate_python(text))
-    except ValidationError:
-        size = 0
-    if size < 1:
-        raise Misconfigured(
-            f"--part-size {text!r} is no size.", hint="Bytes, or a size like 20MB.", wrong=text
-        )
-    return size

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from outhaul import config
+from outhaul.ceilings import Ceiling
 from outhaul.commands import _options as options
 from outhaul.errors import Misconfigured
 
@@ -26,7 +27,7 @@ Name = Annotated[
 
 
 @app.command()
-def create(
+def create(  # noqa: PLR0917  # typer passes them by name
     name: Name = "",
     tenant: Annotated[str | None, typer.Option(metavar="ID", help="Reads this tenant's rows only.")] = None,
     all_tenants: Annotated[bool, typer.Option("--all-tenants", help="Reads every row.")] = False,
@@ -36,6 +37,13 @@ def create(
     read_only: Annotated[
         bool, typer.Option("--read-only", help="Lists and downloads, but starts no export.")
     ] = False,
+    max_records: Annotated[
+        int | None, typer.Option(metavar="N", min=0, help="Rows that one export may have; default: no limit.")
+    ] = None,
+    max_bytes: Annotated[
+        str | None,
+        typer.Option(metavar="BYTES", help="Text that one export may have; also 20MB. Default: no limit."),
+    ] = None,
     expires: Annotated[
         str | None,
         typer.Option(metavar="WHEN", help="30d, 12h, or a moment like 2027-01-31T12:00Z; default: never."),
@@ -52,6 +60,7 @@ def create(
             all_tenants=all_tenants,
             resources=named,
             read_only=read_only,
+            ceiling=Ceiling(max_records, options.size(max_bytes, "--max-bytes") if max_bytes else None),
             expires_at=_moment(expires) if expires else None,
         )
     typer.echo(token)
@@ -66,6 +75,7 @@ def show(state: options.State = None, file: options.ConfigFile = None) -> None:
     table = options.table("id", "name", "reads", "resources", "made", "expires", "last used")
     for token in tokens:
         reads = f"{'everything' if token.all_tenants else f'tenant {token.tenant}'}{', read only' * token.read_only}"
+        reads += "".join(f", at most {most}" for most in _limits(token.ceiling))
         ends = "revoked" if token.revoked_at else "expired" if token.expired else _shown(token.expires_at)
         resources = ", ".join(token.resources) or "all"
         cells = (
@@ -126,6 +136,14 @@ def _shown(moment: datetime | None) -> str:
     return moment.astimezone(UTC).strftime("%Y-%m-%d %H:%M") if moment else "never"
 
 
+def _limits(ceiling: Ceiling) -> Iterator[str]:
+    if ceiling.records is not None:
+        yield f"{ceiling.records:,} rows"
+    if ceiling.bytes is not None:
+        yield f"{ceiling.bytes:,} bytes"
+
+
 def _reach(token: Token) -> str:
     rows = "every row" if token.all_tenants else f"the rows of tenant {token.tenant}"
-    return f"It reads {rows} of {', '.join(token.resources) or 'all resources'}."
+    most = "".join(f", at most {one} at once" for one in _limits(token.ceiling))
+    return f"It reads {rows} of {', '.join(token.resources) or 'all resources'}{most}."

@@ -18,6 +18,7 @@ from outhaul.ledger.clock import greatest, least, now
 from outhaul.ledger.database import moved
 from outhaul.ledger.events import Events
 from outhaul.ledger.tables import exports, fragments, parts
+from outhaul.plan import Node
 
 LONGEST_PAUSE = 60.0  # seconds between two attempts, however many have failed
 
@@ -97,8 +98,9 @@ class Parts(Events):
             show(write, lease.part.export)
             return Verdict.GO
 
-    def settle(self, lease: Lease, made: Sequence[Fragment]) -> bool:
-        """The part is done and these are its bytes. False: another attempt or generation has the right to say so."""
+    def settle(self, lease: Lease, made: Sequence[Fragment], root: Node | None = None) -> bool:
+        """The part is done and these are its bytes. False: another attempt or generation has the right to say so.
+        TooMuch, and nothing has changed, when with it more is written of `root` than may be."""
         rows = sum(fragment.rows for fragment in made)
         related: Counter[str] = Counter()
         for fragment in made:
@@ -124,6 +126,8 @@ class Parts(Events):
                 return False
             if made:
                 write.execute(fragments.insert(), [fragment_row(lease, fragment) for fragment in made])
+            if root is not None and root.ceiling.bytes is not None:
+                root.ceiling.hold(root.resource, _written(write, lease.part))
             show(write, lease.part.export)
             return True
 
@@ -166,6 +170,13 @@ class Parts(Events):
     def _pause(self) -> sa.ColumnElement[float]:
         doubled = sa.literal(1).op("<<")(least(parts.c.tries, 10))
         return least(sa.literal(self.terms.pause.total_seconds()) * doubled, sa.literal(LONGEST_PAUSE))
+
+
+def _written(write: sa.Connection, part: Part) -> int:
+    """Bytes of text of all settled parts of its selection."""
+    total = sa.func.coalesce(sa.func.sum(fragments.c.raw_length), 0)
+    of = sa.and_(fragments.c.export == part.export, fragments.c.selection == part.selection)
+    return int(write.execute(sa.select(total).where(of)).scalar_one())
 
 
 def mine(lease: Lease) -> tuple[sa.ColumnElement[bool], ...]:

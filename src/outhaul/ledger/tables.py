@@ -194,4 +194,6 @@ tokens = sa.Table(
     sa.Column("expires_at", Time),
     sa.Column("revoked_at", Time),
     sa.Column("used_at", Time),
+    sa.Column("max_records", Size),
+    sa.Column("max_bytes", Size),
 )

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
 
+from outhaul.ceilings import UNLIMITED, Ceiling
 from outhaul.ledger.clock import maybe, moment, now
 from outhaul.ledger.closing import Closing
 from outhaul.ledger.database import moved
@@ -33,6 +34,7 @@ class Token:
     revoked_at: datetime | None
     used_at: datetime | None
     expired: bool
+    ceiling: Ceiling = UNLIMITED
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +48,7 @@ class NewToken:
     all_tenants: bool
     resources: tuple[str, ...] = ()
     read_only: bool = False
+    ceiling: Ceiling = UNLIMITED
 
 
 class Tokens(Closing):
@@ -53,8 +56,11 @@ class Tokens(Closing):
 
     def insert_token(self, token: NewToken, expires_at: datetime | None = None) -> Token:
         """Keep a new token."""
-        row = asdict(token) | {
+        same = ("id", "hash", "name", "tenant", "all_tenants", "read_only")
+        row = {name: getattr(token, name) for name in same} | {
             "resources": list(token.resources),
+            "max_records": token.ceiling.records,
+            "max_bytes": token.ceiling.bytes,
             "expires_at": expires_at and expires_at.timestamp(),
         }
         with self._write() as write:
@@ -121,4 +127,5 @@ def _token(row: Any) -> Token:
         revoked_at=maybe(row.revoked_at),
         used_at=maybe(row.used_at),
         expired=bool(row.expired),
+        ceiling=Ceiling(row.max_records, row.max_bytes),
     )

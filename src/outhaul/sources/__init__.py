@@ -16,7 +16,8 @@ A Session (used by one worker process, one at a time) has
     ping()                                        SourceAway if the connection, and with it the instant, has gone
     tables(plan) -> Fingerprints                  JSON-able, by table, as things stand NOW; before `begin` or, locking lightly, after it
     count(node) -> Counts                         rows of the selection under the instant: {"": n, "line_items": n, ...} by include path
-    size(node) -> int                             estimated bytes of the selection's text, from statistics only; never scans
+    size(node, counts=None) -> int                estimated bytes of the selection's text, from statistics only; never scans;
+                                                  `counts`: what `count` gave, for a better estimate
     split(node, part_bytes) -> tuple[Range, ...]  ranges that chain from open end to open end
     read(node, range, style) -> Iterator[Stream]  the rows of a range: "csv" (the database's own text) or "json"; each Stream is read to its end
                                                   before the next is asked for

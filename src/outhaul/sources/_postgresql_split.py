@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -102,13 +103,14 @@ def leaves(wire: Wire, place: Place) -> list[Leaf]:
     return [Leaf(*row) for row in wire.fetch(TABLE, *place)]
 
 
-def size(wire: Wire, node: Node) -> int:
-    """Estimated bytes of the selection's text, children included; looks at statistics only."""
-    return math.ceil(sum(_bytes(wire, query) for query in tree(node, TONGUE, "csv").every()))
+def size(wire: Wire, node: Node, counts: Mapping[str, int] | None = None) -> int:
+    """Estimated bytes of the selection's text, children included; looks at statistics only. `counts`: rows by include
+    path, where they are known."""
+    return math.ceil(sum(_bytes(wire, query, counts) for query in tree(node, TONGUE, "csv").every()))
 
 
-def _bytes(wire: Wire, query: Query) -> float:
-    rows = _planned_rows(wire, query)
+def _bytes(wire: Wire, query: Query, counts: Mapping[str, int] | None) -> float:
+    rows = counts[query.name] if counts else _planned_rows(wire, query)
     return sum(_node_bytes(wire, node, rows) for node in joined(query.node))
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,9 +16,10 @@ from outhaul.errors import SchemaChanged
 from outhaul.plan import Node, Plan
 from outhaul.sources._fingerprints import Fingerprints
 from outhaul.sources._order import MOST_UNINDEXED
-from outhaul.sources._select import Place, chained, has_many, touched
+from outhaul.sources._select import Place, chained, has_many, joined, touched, tree
 from outhaul.sources._sqlite_cuts import by_order
 from outhaul.sources._sqlite_library import Library
+from outhaul.sources._sqlite_text import TONGUE
 
 MOST_ROWS = 4096  # in a batch, which the library holds whole, with one more in the making
 NARROW = (
@@ -26,6 +27,7 @@ NARROW = (
 )
 SMALL_FILE = 16 << 20  # bytes; no batch of rows can hold more than the file
 SAMPLED_ROWS = 200
+UNKNOWN_WIDTH = 33.0  # bytes of a value
 
 ALL = Range()
 
@@ -107,20 +109,21 @@ class Shape:
             self._widths[name] = found[0][0] or 0 if found else math.inf
         return self._widths[name]
 
-    def size(self, node: Node) -> int:
-        """Estimated bytes of the selection's text, from the span of row numbers and a few rows at its ends."""
+    def size(self, node: Node, counts: Mapping[str, int] | None = None) -> int:
+        """Estimated bytes of the selection's text, from the span of row numbers and a few rows at its ends. `counts`:
+        rows by include path, where they are known."""
         file = self.file_bytes()
-        nodes, whole = [node], 0.0
-        while nodes:
-            one = nodes.pop()
-            nodes += one.children
-            whole += self._table_bytes(one, file)
+        whole = 0.0
+        for query in tree(node, TONGUE, "csv").every():
+            rows = None if counts is None else counts[query.name]
+            whole += sum(self._table_bytes(one, file, rows) for one in joined(query.node))
         return math.ceil(whole)
 
-    def _table_bytes(self, node: Node, file: int) -> float:
+    def _table_bytes(self, node: Node, file: int, rows: int | None) -> float:
         table = self.table(node.table)
         if table.rowid is None or not node.columns:
-            return file if node.columns else 0
+            known = file if rows is None else rows * UNKNOWN_WIDTH * len(node.columns)
+            return min(known, file) if node.columns else 0
         low, high = self._span(table.name, table.rowid)
         columns = [column.column for column in node.columns]
         # Names are quoted, row numbers are numbers.
@@ -130,7 +133,8 @@ class Shape:
             for start in {low, (low + high) // 2}
         ]
         average = self._library.fetch(f"SELECT avg(o) FROM ({' UNION ALL '.join(ends)})")[0][0] or 0  # noqa: S608  # see above
-        return min((high - low + 1) * (float(average) + len(columns)), 2.0 * file)
+        whole = (high - low + 1 if rows is None else rows) * (float(average) + len(columns))
+        return whole if rows is not None else min(whole, 2.0 * file)
 
     def _span(self, name: str, column: str) -> tuple[int, int]:
         ends = self._library.fetch(

@@ -162,10 +162,10 @@ class Session:
                 for query in tree(node, TONGUE, "csv").every()
             }
 
-    def size(self, node: Node) -> int:
-        """Estimated bytes of the selection's text, children included."""
+    def size(self, node: Node, counts: Mapping[str, int] | None = None) -> int:
+        """Estimated bytes of the selection's text, children included; better where its rows are counted."""
         with self._about(node):
-            return _postgresql_split.size(self._wire, node)
+            return _postgresql_split.size(self._wire, node, counts)
 
     def split(self, node: Node, part_bytes: int) -> tuple[Range, ...]:
         """Ranges that chain from open end to open end, of about `part_bytes` each."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import closing
 from datetime import UTC, datetime
 from typing import Any
@@ -96,9 +96,9 @@ class Session:
         queries = tree(node, TONGUE, "csv").every()
         return {query.name: int(self._library.fetch(*statement(query.counted()))[0][0]) for query in queries}
 
-    def size(self, node: Node) -> int:
-        """Estimated bytes of the selection's text, children included, filters left out."""
-        return self._shape.size(node)
+    def size(self, node: Node, counts: Mapping[str, int] | None = None) -> int:
+        """Estimated bytes of the selection's text, children included; filters are left out unless rows are counted."""
+        return self._shape.size(node, counts)
 
     def split(self, node: Node, part_bytes: int) -> tuple[Range, ...]:
         """Ranges that chain from open end to open end."""

@@ -178,7 +178,8 @@ class Worker:
         self.pulse.checkpoint()
         reach("before_settle")
         self.pulse.leave(lease)
-        if not self._patiently(lambda: self._ledger.settle(lease, made)):
+        root = reader.plan.selections[lease.part.selection]
+        if not self._patiently(lambda: self._ledger.settle(lease, made, root)):
             log.info("part %s of export %s was run by another, too", lease.part.n, lease.part.export)
         owed.leases.remove(lease)
         reach("after_settle")

@@ -50,6 +50,10 @@ def survey(
             session.end()
         else:
             break
+    for node, counted in zip(plan.selections, counts, strict=True):
+        node.ceiling.admit(node.resource, counted[""])
+        if node.ceiling.bytes is not None:
+            node.ceiling.expect(node.resource, session.size(node, counted) * len(plan.formats))
     ranges = _ranges(plan, session, whole)
     return Survey(Planned(counts, ranges, plan.formats, size, instant_at, tables), own, whole)
 
