@@ -123,6 +123,7 @@ def test_children_that_nobody_needs_are_not_started(children: Callable[..., Chil
     for part in range(5):
         run.engine.deliver(delivery(part))
         until(partial(done, list(range(part + 1))))
+        until(lambda: all(child.idle for child in run.engine._children.values()), "it is ready for the next")
     assert len(run.engine.alive()) == 1
     for part in range(5, 9):
         run.engine.deliver(delivery(part, "go"))
