@@ -35,6 +35,7 @@ def flat(name: str, command: str, needs: str = "psql") -> Contender:
     return Contender("flat", name, 1, needs, command, "*.csv")
 
 
+@pytest.mark.heavy  # each bench checks the same before a time counts
 @pytest.mark.timeout(400)
 def test_every_contender_makes_the_right_rows(run: Run) -> None:
     status, page = run(*CONTENDERS, small=3)

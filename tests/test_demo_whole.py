@@ -176,6 +176,7 @@ def test_a_stale_record_never_ends_somebody_elses_process(sqlite_source: str, tm
         innocent.kill()
 
 
+@pytest.mark.heavy
 def test_two_demos_in_one_folder_do_not_meet(sqlite_source: str, tmp_path: Path) -> None:
     folder = tmp_path / ".demo"
     with started(sqlite_source, folder):

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
+from uuid import uuid4
 
 import psutil
 import pytest
@@ -47,11 +48,12 @@ def source(request: pytest.FixtureRequest, filled: Callable[[str, Shop], str]) -
 @pytest.fixture(scope="module")
 def undisturbed(source: str, room: Path) -> dict[str, dict[str, int]]:
     """What each wanted export holds when nobody is killed, order apart."""
-    found = {}
-    for resource, form, includes in wanted():
-        run = _outhaul.export(source, resource, room, format=form, include=includes).complete()
-        found[f"{resource}.{form}"] = _oracle.counted(run.rows())
-    return found
+    with _outhaul.serving(source, room / f"undisturbed-{uuid4().hex}", workers=1) as service:
+        asker = service.asker()
+        return {
+            f"{resource}.{form}": _oracle.counted(asker.rows(resource, form, includes=includes))
+            for resource, form, includes in wanted()
+        }
 
 
 @pytest.fixture
