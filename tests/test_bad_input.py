@@ -245,7 +245,7 @@ CALLS: dict[str, tuple[str, str, dict[str, str], int, str]] = {
     "a page of arabic digits": ("GET", "/exports?page[size]=١", {}, 400, "INVALID_PAGE_VALUE"),
     "a parameter where there is none": (
         "GET",
-        "/exports/XAyRWNUzyN?include=events",
+        "/exports/XAyRWNUzyN?include=colour",
         {},
         400,
         "INVALID_INCLUDE",

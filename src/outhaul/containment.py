@@ -36,8 +36,14 @@ def contained(column: Column, wanted: str) -> Truth:
     is not asked for depth; only the leaves of one element of an array have to be found together.
     """
     valid = sa.and_(sa.func.typeof(column) == say("'text'"), sa.func.json_valid(column) == say("1"))
-    root = sa.case((valid, column))
-    return sa.and_(*(_found(root, sa.func.json_type(root), path) for path in _paths(read(wanted))))
+    whole = sa.case((valid, say("'['").concat(column).concat(say("']'"))))
+    return sa.and_(*(_within(whole, path) for path in _paths(read(wanted))))
+
+
+def _within(whole: Column, path: Path) -> Truth:
+    """`whole`: the document alone in an array, so that it is named once, however long its expression is."""
+    steps, end = path
+    return _found(whole, say("'array'"), ((None, *steps), end))
 
 
 def depth(wanted: Any) -> int:
@@ -69,7 +75,8 @@ def _found(document: Column, kind: Column, path: Path) -> Truth:
     """Something lies at the end of the path: each step is a join with the members of the one before."""
     steps, end = path
     if not steps:
-        return kind == _kind(end)
+        truth: Truth = kind == _kind(end)
+        return truth
     places: list[Any] = []
     met: list[Truth] = []
     for step in steps:

@@ -236,3 +236,11 @@ def outside(name: str) -> str:
     """The sentence for tenants of the error of this class name; "" where its own text is for everybody."""
     kind = globals().get(name)
     return str(kind.outside) if isinstance(kind, type) and issubclass(kind, OuthaulError) else ""
+
+
+MENTION = "Mention {} when you report it."  # what follows the sentence for tenants, with the export's id
+
+
+def outsides() -> dict[str, str]:
+    """The sentences for tenants by the class names of the errors that have one."""
+    return {name: said for name in list(globals()) if (said := outside(name))}

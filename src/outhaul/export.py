@@ -60,6 +60,24 @@ ALL = Sight()
 
 
 @dataclass(frozen=True, slots=True)
+class View:
+    """How lists show exports: what filters and order compare with is what somebody reads.
+
+    `names`: its names of what exports can be filtered by, each with ours; `words`: of the statuses, `expired` left
+    out, for what has expired keeps the word it had; `events`: of the events that are shown. `gone`: the errors of what
+    has expired, an object of JSON as text; `files`: what the address of a file begins with; `openly`: errors are told
+    in the operator's words.
+    """
+
+    names: Mapping[str, str]
+    words: Mapping[Status, str]
+    events: Mapping[str, str] = field(default_factory=dict)
+    gone: str | None = None
+    files: str = ""
+    openly: bool = True
+
+
+@dataclass(frozen=True, slots=True)
 class Selection:
     """The part of a draft about one resource.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import operator
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 import sqlalchemy as sa
 from sqlalchemy.sql.elements import quoted_name
@@ -195,8 +195,15 @@ OPS: Mapping[str, Op] = {
 }
 
 
-def expression(condition: Condition, table: sa.FromClause, dialect: str) -> Truth:
-    """The condition over `table`, which may be an alias and needs the columns; `dialect`: "postgresql" | "sqlite".
+class Rows(Protocol):
+    """A table, an alias, or anything else that has columns by their names."""
+
+    @property
+    def c(self) -> Any: ...
+
+
+def expression(condition: Condition, table: Rows, dialect: str) -> Truth:
+    """The condition over `table`, which needs the columns; `dialect`: "postgresql" | "sqlite".
 
     True or NULL-or-false for each row; every value is a bound parameter of type text.
     """
@@ -213,7 +220,7 @@ def expression(condition: Condition, table: sa.FromClause, dialect: str) -> Trut
             return _exists(hop, that, table, dialect)
 
 
-def _exists(hop: Hop, that: Condition, table: sa.FromClause, dialect: str) -> Truth:
+def _exists(hop: Hop, that: Condition, table: Rows, dialect: str) -> Truth:
     names = dict.fromkeys([there for _, there in hop.on] + _columns(that))
     columns: list[sa.ColumnClause[Any]] = [sa.column(quoted_name(name, quote=True)) for name in names]
     schema = None if hop.schema is None else quoted_name(hop.schema, quote=True)

@@ -17,9 +17,11 @@ from outhaul.catalog import Catalog
 from outhaul.ceilings import UNLIMITED, Ceiling
 from outhaul.downloads import MANIFEST, Link
 from outhaul.errors import Gone, NoRoom, NotAllowed, NotFound, SchemaChanged
-from outhaul.export import Caller, Draft, Export, Selection, Sight, Status
-from outhaul.ledger import Ledger
+from outhaul.export import Caller, Draft, Export, Selection, Sight, Status, View
+from outhaul.ledger import NEWEST, PLAIN, Event, Ledger
 from outhaul.plan import Plan
+
+__all__ = ["LINKS", "Event", "Exports", "File", "Links", "Terms"]
 
 LINKS = "/files"
 SOON = 0.01  # seconds in which no count need begin; sources take 0 for no limit
@@ -133,9 +135,23 @@ class Exports:
     def get(self, caller: Caller, export_id: str) -> Export:
         return self._ledger.get(_known(export_id), _sight(caller))
 
-    def list(self, caller: Caller, *, limit: int, offset: int = 0) -> tuple[tuple[Export, ...], int]:
-        """A page, newest first, and how many there are in all."""
-        return self._ledger.list(_sight(caller), limit=limit, offset=offset)
+    def list(
+        self,
+        caller: Caller,
+        *,
+        limit: int,
+        offset: int = 0,
+        where: Mapping[str, Any] | None = None,
+        order: Sequence[tuple[str, bool]] = NEWEST,
+        view: View = PLAIN,
+    ) -> tuple[tuple[Export, ...], int]:
+        """A page, and how many there are in all. `where`: filters in the view's names; `order`: names of ours, each
+        with whether it descends. Wrong filters are refused as those of a draft are."""
+        return self._ledger.list(_sight(caller), where, order, limit, offset, view)
+
+    def events(self, exports: Sequence[Export], names: Sequence[str]) -> Mapping[str, tuple[Event, ...]]:
+        """What has happened to these exports, of the events of these names, by export and oldest first."""
+        return self._ledger.events_of([export.id for export in exports], names)
 
     def amend(self, caller: Caller, export_id: str, changes: Mapping[str, Any]) -> Export:
         """Change `reference`, `reference_origin` or `metadata`."""

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from outhaul import errors as core
-from outhaul.dialects.commercelayer import errors, parse, render
+from outhaul.dialects.commercelayer import errors, parse, query, render
 from outhaul.export import Draft, Export, Selection, Status
 
 GOLDEN = Path(__file__).parent / "commercelayer"
@@ -130,7 +130,7 @@ def test_a_failed_export_tells_what_its_customer_can_do() -> None:
 
 
 def test_pages_have_counts_and_absolute_links() -> None:
-    assert render.page([], 140, parse.Page(2, 10), SETTING) == golden("list_second_page")
+    assert render.page([], 140, query.Asked(query.Page(2, 10)), SETTING) == golden("list_second_page")
 
 
 @pytest.mark.parametrize(
@@ -146,7 +146,7 @@ def test_pages_have_counts_and_absolute_links() -> None:
 def test_the_first_page_has_no_prev_and_the_last_no_next(
     number: int, total: int, links: dict[str, int]
 ) -> None:
-    shown = render.page([], total, parse.Page(number, 10), SETTING)["links"]
+    shown = render.page([], total, query.Asked(query.Page(number, 10)), SETTING)["links"]
     assert shown == {
         name: f"https://exports.example.com/api/exports?page[number]={page}&page[size]=10"
         for name, page in links.items()
@@ -209,9 +209,9 @@ def test_an_update_moves_and_amends() -> None:
 
 
 def test_pages_are_read_from_the_query() -> None:
-    assert parse.listing([]) == parse.Page(1, 10)
-    assert parse.listing([("page[number]", "3"), ("page[size]", "25")]) == parse.Page(3, 25)
-    assert parse.Page(3, 25).offset == 50
+    assert query.listing([]).page == query.Page(1, 10)
+    assert query.listing([("page[number]", "3"), ("page[size]", "25")]).page == query.Page(3, 25)
+    assert query.Page(3, 25).offset == 50
 
 
 @pytest.mark.parametrize(
@@ -272,7 +272,10 @@ def test_every_error_has_a_document_and_every_422_its_meta(kind: type[core.Outha
     assert said["title"]
     assert said["detail"]
     assert said["code"] == said["code"].upper()
-    assert said["source"] == {"pointer": "/data/attributes/filters/a~1b~0c"}
+    in_query = issubclass(kind, errors.InQuery)
+    assert said["source"] == (
+        {"parameter": "filters"} if in_query else {"pointer": "/data/attributes/filters/a~1b~0c"}
+    )
     assert (status == 422) == ("meta" in said)
     assert status != 422 or said["meta"]["error"]
     assert status != 403, "not in the contract: missing permission is 401"

@@ -6,16 +6,18 @@ from outhaul.ledger.admission import Delivery
 from outhaul.ledger.closing import Done, Facts
 from outhaul.ledger.database import AWAY
 from outhaul.ledger.events import Event
-from outhaul.ledger.listing import RESOURCE, SORTABLE
+from outhaul.ledger.listing import NEWEST, PLAIN
 from outhaul.ledger.parts import Lease, Verdict
 from outhaul.ledger.planned import Planned
+from outhaul.ledger.seen import SORTABLE
 from outhaul.ledger.snapshots import Snapshot, label
 from outhaul.ledger.terms import Terms
 from outhaul.ledger.tokens import NewToken, Token, Tokens
 
 __all__ = [
     "AWAY",
-    "RESOURCE",
+    "NEWEST",
+    "PLAIN",
     "SORTABLE",
     "Delivery",
     "Done",

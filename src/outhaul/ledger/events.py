@@ -35,14 +35,16 @@ class Events(Database):
         """Everything that happened to an export, oldest first; still there after its removal."""
         with self._read() as read:
             rows = read.execute(sa.select(events).where(events.c.export == export_id).order_by(events.c.id))
-            return tuple(
-                Event(row.id, row.export, row.name, moment(row.at), row.who, row.data) for row in rows
-            )
+            return tuple(event_of(row) for row in rows)
 
     def note(self, export_id: str, name: str, who: str, **data: Any) -> None:
         """Write down what changes nothing in the ledger: a download."""
         with self._write() as write:
             tell(write, export_id, name, who, **data)
+
+
+def event_of(row: Any) -> Event:
+    return Event(row.id, row.export, row.name, moment(row.at), row.who, row.data)
 
 
 def tell(write: sa.Connection, export_id: str, name: str, who: str = OURSELVES, **data: Any) -> None:

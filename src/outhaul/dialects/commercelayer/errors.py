@@ -25,23 +25,35 @@ class KeyNotInUrl(errors.Malformed):
     """The document's id is not that of the address."""
 
 
-class InvalidPageValue(errors.Malformed):
+class InQuery(errors.Malformed):
+    """Something is wrong with a parameter of the address: `where` names it."""
+
+
+class UnknownParameter(ParamNotAllowed, InQuery):
     pass
 
 
-class InvalidSort(errors.Malformed):
+class InvalidPageValue(InQuery):
     pass
 
 
-class InvalidField(errors.Malformed):
+class InvalidSort(InQuery):
     pass
 
 
-class InvalidInclude(errors.Malformed):
+class InvalidField(InQuery):
     pass
 
 
-class FilterNotAllowed(errors.Malformed):
+class InvalidInclude(InQuery):
+    pass
+
+
+class FilterNotAllowed(InQuery):
+    """No such filter: its attribute or its predicate is unknown, or they do not go together."""
+
+
+class InvalidFilterValue(InQuery):
     pass
 
 
@@ -102,6 +114,7 @@ WORDS: Mapping[type[errors.OuthaulError], Words] = {
     InvalidField: Words(400, "INVALID_FIELD", "Invalid field"),
     InvalidInclude: Words(400, "INVALID_INCLUDE", "Invalid INCLUDE"),
     FilterNotAllowed: Words(400, "FILTER_NOT_ALLOWED", "Filter not allowed"),
+    InvalidFilterValue: Words(400, "INVALID_FILTER_VALUE", "Invalid filter value"),
     NoSuchMethod: Words(405, "METHOD_NOT_ALLOWED", "Method not allowed"),
     NotAcceptable: Words(406, "NOT_ACCEPTABLE", "Not acceptable"),
     BodyTooLarge: Words(413, "PAYLOAD_TOO_LARGE", "Payload too large"),
@@ -161,7 +174,9 @@ def document(error: errors.OuthaulError, trace: str, *, openly: bool = False) ->
     if said.rule and where:
         detail = f"{'.'.join(where)} - {error}"
     entry: dict[str, Any] = {"title": title[:LONGEST], "detail": detail[:LONGEST], "code": said.code}
-    if where:
+    if isinstance(error, InQuery) and where:
+        entry["source"] = {"parameter": where[0]}
+    elif where:
         pointer = "/".join(_escaped(step) for step in where)
         entry["source"] = {"pointer": f"/data/attributes/{pointer}"[:LONGEST]}
     entry["status"] = str(said.status)

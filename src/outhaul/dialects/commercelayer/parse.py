@@ -1,4 +1,4 @@
-"""Wire to core words: bodies and queries of Commerce Layer's exports into Draft, Change and Page; pure."""
+"""Wire to core words: bodies of Commerce Layer's exports into Draft and Change; pure."""
 
 from __future__ import annotations
 
@@ -15,7 +15,6 @@ from outhaul.export import Draft, Selection
 TYPE = "exports"
 DEEPEST = 30  # levels of an attribute's value
 LARGEST_METADATA = 64 << 10  # bytes as JSON: kept with the export, and shown wherever it is
-PAGE_SIZE, LARGEST_PAGE = 10, 25  # Commerce Layer: "page[size] (default 10, max 25)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,18 +23,6 @@ class Change:
 
     move: str | None  # start | interrupt
     amend: Mapping[str, Any]
-
-
-@dataclass(frozen=True, slots=True)
-class Page:
-    """Which stretch of the list: `number` from 1, `size` in exports."""
-
-    number: int = 1
-    size: int = PAGE_SIZE
-
-    @property
-    def offset(self) -> int:
-        return (self.number - 1) * self.size
 
 
 def body(raw: bytes) -> Any:
@@ -98,50 +85,6 @@ def update(data: Any, export_id: str) -> Change:
     if given.get("metadata", {}) is None:
         given["metadata"] = {}
     return Change(moves[0] if moves else None, given)
-
-
-def listing(query: Iterable[tuple[str, str]]) -> Page:
-    """The query of a list: `page[number]` and `page[size]`."""
-    numbers: dict[str, int] = {}
-    for name, value in query:
-        member = {"page[number]": "number", "page[size]": "size"}.get(name)
-        if member is None:
-            _refuse_parameter(name, value)
-        numbers[member] = _page_number(member, value)
-    return Page(**numbers)
-
-
-def nothing_asked(query: Iterable[tuple[str, str]]) -> None:
-    """Refuse any parameter where none is known."""
-    for name, value in query:
-        _refuse_parameter(name, value)
-
-
-def _page_number(member: str, value: str) -> int:
-    limit = LARGEST_PAGE if member == "size" else 10**9
-    if value.isascii() and value.isdigit() and len(value) < 11 and 1 <= int(value) <= limit:
-        return int(value)
-    raise errors.InvalidPageValue(
-        f"{value} is not a valid value for {member} page parameter.",
-        hint=f"A whole number from 1 to {limit}.",
-        wrong=value,
-    )
-
-
-def _refuse_parameter(name: str, value: str) -> NoReturn:
-    if name == "sort":
-        raise errors.InvalidSort(f"{value} is not a valid sort criteria for exports", wrong=value)
-    if name == "include":
-        raise errors.InvalidInclude(f"{value} is not a valid includable relationship of exports", wrong=value)
-    if name.startswith("fields"):
-        raise errors.InvalidField(f"{value} is not a valid field for exports.", wrong=value)
-    if name.startswith("filter"):
-        raise errors.FilterNotAllowed(f"{name} is not allowed.", wrong=name)
-    if name.startswith("page"):
-        raise errors.InvalidPageValue(
-            f"{name} is not a page parameter.", hint="page[number], page[size].", wrong=name
-        )
-    raise errors.ParamNotAllowed(f"{name} is not allowed.", wrong=name)
 
 
 Check = Callable[[str, Any], None]

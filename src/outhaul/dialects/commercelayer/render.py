@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import quote, urlencode
 
-from outhaul.dialects.commercelayer.parse import Page
-from outhaul.errors import outside
-from outhaul.export import Export, Status
+from outhaul.dialects.commercelayer.query import EVENT_ATTRIBUTES, FILTERABLE, RELATIONSHIPS, Asked, Shape
+from outhaul.errors import MENTION, outside
+from outhaul.export import Export, Status, View
+from outhaul.service import LINKS, Event
 
 STATUSES: Mapping[Status, str] = {
     Status.CREATED: "pending",
@@ -22,7 +24,17 @@ STATUSES: Mapping[Status, str] = {
     Status.EXPIRED: "completed",  # with attachment_url null and an errors_log that says why
 }
 EXPIRED = "The files were kept to the end of their retention, then removed. Create the export again."
-RELATIONSHIPS = ("events", "versions", "event_stores")
+GONE = {"Gone": EXPIRED}
+# The topics of Commerce Layer's webhooks: what else happens to an export is told in the manifest and the log alone.
+EVENTS: Mapping[str, str] = {
+    "created": "exports.create",
+    "started": "exports.start",
+    "completed": "exports.complete",
+    "failed": "exports.fail",
+    "interrupted": "exports.interrupt",
+    "removed": "exports.destroy",
+}
+WHOLE = Shape()
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,39 +55,74 @@ class Links:
     manifest: str | None = None
 
 
-def resource(export: Export, links: Links, setting: Setting) -> dict[str, Any]:
-    """The resource object: 22 attributes, relationships without data, meta."""
+def view(setting: Setting) -> View:
+    """Exports as lists compare with them: in the words of the wire."""
+    words: dict[Status, str] = {one: word for one, word in STATUSES.items() if one is not Status.EXPIRED}
+    return View(FILTERABLE, words, EVENTS, json.dumps(GONE), LINKS, setting.openly)
+
+
+def resource(
+    export: Export,
+    links: Links,
+    setting: Setting,
+    shape: Shape = WHOLE,
+    events: Sequence[Event] | None = None,
+) -> dict[str, Any]:
+    """The resource object: of its 22 attributes those that the shape shows, relationships, meta. A relationship has
+    data only when it is included: `events`."""
     own = f"{setting.base}/exports/{quote(export.id, safe='')}"
     manifest = {"manifest": links.manifest} if links.manifest else {}
+    attributes = (
+        _asked(export) | _lived(export) | {"attachment_url": links.attachment} | _kept(export, setting)
+    )
+    related: dict[str, Any] = {
+        name: {"links": {"self": f"{own}/relationships/{name}", "related": f"{own}/{name}"}}
+        for name in RELATIONSHIPS
+        if name in shape.include or shape.shows("exports", name)
+    }
+    if events is not None:
+        related["events"]["data"] = [{"type": "events", "id": str(one.id)} for one in events]
     return {
         "id": export.id,
         "type": "exports",
         "links": {"self": own, **manifest},
-        "attributes": _asked(export)
-        | _lived(export)
-        | {"attachment_url": links.attachment}
-        | _kept(export, setting),
-        "relationships": {
-            name: {"links": {"self": f"{own}/relationships/{name}", "related": f"{own}/{name}"}}
-            for name in RELATIONSHIPS
-        },
-        "meta": {"mode": "live", "organization_id": export.tenant or "", "trace_id": setting.trace},
+        "attributes": {name: value for name, value in attributes.items() if shape.shows("exports", name)},
+        **({"relationships": related} if related else {}),
+        "meta": _meta(export, setting),
     }
 
 
-def page(data: Sequence[dict[str, Any]], total: int, asked: Page, setting: Setting) -> dict[str, Any]:
-    """A list's document; an empty list has one, empty, page."""
-    last = max(1, -(-total // asked.size))
+def event(told: Event, export: Export, setting: Setting, shape: Shape = WHOLE) -> dict[str, Any]:
+    """An event of an export as a resource object of its own, to be included."""
+    at = _time(told.at)
+    values: dict[str, Any] = dict.fromkeys(EVENT_ATTRIBUTES)
+    values |= {"name": EVENTS[told.name], "created_at": at, "updated_at": at, "metadata": {}}
+    return {
+        "id": str(told.id),
+        "type": "events",
+        "attributes": {name: value for name, value in values.items() if shape.shows("events", name)},
+        "meta": _meta(export, setting),
+    }
 
-    def address(number: int) -> str:
-        query = urlencode({"page[number]": number, "page[size]": asked.size}, safe="[]")
+
+def _meta(export: Export, setting: Setting) -> dict[str, str]:
+    return {"mode": "live", "organization_id": export.tenant or "", "trace_id": setting.trace}
+
+
+def page(data: Sequence[dict[str, Any]], total: int, asked: Asked, setting: Setting) -> dict[str, Any]:
+    """A list's document; an empty list has one, empty, page. Links keep what else was asked for."""
+    number, size = asked.page.number, asked.page.size
+    last = max(1, -(-total // size))
+
+    def address(to: int) -> str:
+        query = urlencode([*asked.kept, ("page[number]", to), ("page[size]", size)], safe="[]")
         return f"{setting.base}/exports?{query}"
 
     links = {"first": address(1)}
-    if asked.number > 1:
-        links["prev"] = address(min(asked.number - 1, last))
-    if asked.number < last:
-        links["next"] = address(asked.number + 1)
+    if number > 1:
+        links["prev"] = address(min(number - 1, last))
+    if number < last:
+        links["next"] = address(number + 1)
     links["last"] = address(last)
     return {"data": list(data), "meta": {"record_count": total, "page_count": last}, "links": links}
 
@@ -126,16 +173,14 @@ def status(export: Export) -> str:
 
 def _errors(export: Export, setting: Setting) -> dict[str, str]:
     if export.status is Status.EXPIRED:
-        return {
-            "Gone": "The files were kept until the end of their retention and are removed. Create the export again."
-        }
+        return GONE
     return {error["error"]: _told(error, export.id, setting) for error in export.errors}
 
 
 def _told(error: Mapping[str, Any], export_id: str, setting: Setting) -> str:
     public = outside(error["error"])
     if public and not setting.openly:
-        return f"{public} Mention {export_id} when you report it."
+        return f"{public} {MENTION.format(export_id)}"
     return f"{error['message']} {error.get('hint', '')}".rstrip()
 
 

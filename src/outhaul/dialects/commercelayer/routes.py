@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from typing import Annotated, Any
 from urllib.parse import parse_qsl
 
@@ -13,10 +14,10 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from outhaul.access import Access
-from outhaul.dialects.commercelayer import errors, parse, render
-from outhaul.errors import NotFound, NotSignedIn, OuthaulError
+from outhaul.dialects.commercelayer import errors, parse, query, render
+from outhaul.errors import NotFound, NotSignedIn, OuthaulError, Refused
 from outhaul.export import Caller, Export
-from outhaul.service import Exports
+from outhaul.service import Event, Exports
 
 PREFIX = "/api"
 MEDIA_TYPE = "application/vnd.api+json"
@@ -118,7 +119,8 @@ async def body(request: Request, _: SignedIn) -> Any:
     return await run_in_threadpool(parse.body, bytes(raw))
 
 
-def query(request: Request) -> list[tuple[str, str]]:
+def asked(request: Request) -> list[tuple[str, str]]:
+    """The query's parameters, in order."""
     return parse_qsl(request.url.query, keep_blank_values=True)
 
 
@@ -128,41 +130,51 @@ router = APIRouter(dependencies=[Depends(acceptable)])
 
 @router.get("/exports")
 def list_exports(request: Request, caller: SignedIn) -> Document:
-    exports = _exports(request)
-    page = parse.listing(query(request))
-    found, total = exports.list(caller, limit=page.size, offset=page.offset)
-    data = [_resource(request, caller, export) for export in found]
-    return Document(render.page(data, total, page, _setting(request)))
+    exports, setting = _exports(request), _setting(request)
+    wanted = query.listing(asked(request))
+    try:
+        found, total = exports.list(
+            caller,
+            where=wanted.where,
+            order=wanted.order,
+            limit=wanted.page.size,
+            offset=wanted.page.offset,
+            view=render.view(setting),
+        )
+    except Refused as error:
+        raise query.in_query(error) from error
+    data, included = _shown(request, caller, found, wanted.shape)
+    return Document(render.page(data, total, wanted, setting) | included)
 
 
 @router.post("/exports")
 def create(request: Request, caller: SignedIn, given: Body) -> Document:
-    parse.nothing_asked(query(request))
+    shape = query.shape(asked(request))
     export = _exports(request).create(caller, parse.creation(given))
-    return _single(request, caller, export, 201)
+    return _single(request, caller, export, shape, 201)
 
 
 @router.get("/exports/{export_id}")
 def retrieve(request: Request, caller: SignedIn, export_id: str) -> Document:
-    parse.nothing_asked(query(request))
-    return _single(request, caller, _exports(request).get(caller, export_id))
+    shape = query.shape(asked(request))
+    return _single(request, caller, _exports(request).get(caller, export_id), shape)
 
 
 @router.patch("/exports/{export_id}")
 def update(request: Request, caller: SignedIn, export_id: str, given: Body) -> Document:
-    parse.nothing_asked(query(request))
+    shape = query.shape(asked(request))
     exports = _exports(request)
     change = parse.update(given, export_id)
     if change.move == "interrupt":
         exports.interrupt(caller, export_id)
     elif change.move == "start":
         exports.start(caller, export_id)
-    return _single(request, caller, exports.amend(caller, export_id, change.amend))
+    return _single(request, caller, exports.amend(caller, export_id, change.amend), shape)
 
 
 @router.delete("/exports/{export_id}")
 def delete(request: Request, caller: SignedIn, export_id: str) -> Response:
-    parse.nothing_asked(query(request))
+    query.nothing_asked(asked(request))
     _exports(request).delete(caller, export_id)
     return Response(status_code=204)
 
@@ -187,15 +199,39 @@ def _setting(request: Request) -> render.Setting:
     )
 
 
-def _single(request: Request, caller: Caller, export: Export, status: int = 200) -> Document:
-    return Document({"data": _resource(request, caller, export)}, status)
+def _single(
+    request: Request, caller: Caller, export: Export, shape: query.Shape, status: int = 200
+) -> Document:
+    (data,), included = _shown(request, caller, [export], shape)
+    return Document({"data": data} | included, status)
 
 
-def _resource(request: Request, caller: Caller, export: Export) -> dict[str, Any]:
+def _shown(
+    request: Request, caller: Caller, found: Sequence[Export], shape: query.Shape
+) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+    """The resource objects, and the member of the document that holds what is included."""
+    setting = _setting(request)
+    if "events" not in shape.include:
+        return [_resource(request, caller, export, shape) for export in found], {}
+    told = _exports(request).events(found, tuple(render.EVENTS))
+    data = [_resource(request, caller, export, shape, told.get(export.id, ())) for export in found]
+    included = [
+        render.event(one, export, setting, shape) for export in found for one in told.get(export.id, ())
+    ]
+    return data, {"included": included}
+
+
+def _resource(
+    request: Request,
+    caller: Caller,
+    export: Export,
+    shape: query.Shape,
+    events: Sequence[Event] | None = None,
+) -> dict[str, Any]:
     exports, base = _exports(request), request.scope["outhaul.base"]
     links = exports.links(caller, export)
     absolute = render.Links(
         attachment=base + links.artifacts[0] if links.artifacts else None,
         manifest=base + links.manifest if links.manifest else None,
     )
-    return render.resource(export, absolute, _setting(request))
+    return render.resource(export, absolute, _setting(request), shape, events)

@@ -1,0 +1,225 @@
+"""Wire to core words: the queries of Commerce Layer's exports, what is filtered, sorted, shown and paged by; pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, NoReturn
+
+from outhaul import errors as core
+from outhaul.dialects.commercelayer import errors
+
+PAGE_SIZE, LARGEST_PAGE = 10, 25  # Commerce Layer: "page[size] (default 10, max 25)"
+
+# What a list can be filtered by, with the core's names.
+FILTERABLE: Mapping[str, str] = {
+    "resource_type": "resource",
+    "format": "format",
+    "status": "status",
+    "started_at": "started_at",
+    "completed_at": "completed_at",
+    "interrupted_at": "interrupted_at",
+    "records_count": "matched",
+    "processed_count": "processed",
+    "attachment_url": "attachment",
+    "errors_log": "errors",
+    "id": "id",
+    "created_at": "created_at",
+    "updated_at": "updated_at",
+    "reference": "reference",
+    "reference_origin": "reference_origin",
+    "metadata": "metadata",
+}
+SORTABLE = {name: ours for name, ours in FILTERABLE.items() if name not in {"errors_log", "metadata"}}
+NEWEST: tuple[tuple[str, bool], ...] = (("created_at", True),)
+INCLUDABLE = ("events",)
+RELATIONSHIPS = ("events", "versions", "event_stores")
+ATTRIBUTES = (
+    *("resource_type", "format", "status", "includes", "fields", "filters", "dry_data", "jwt_filters"),
+    *("started_at", "completed_at", "estimated_completion_at", "interrupted_at", "records_count"),
+    *("processed_count", "progress", "attachment_url", "errors_log", "created_at", "updated_at"),
+    *("reference", "reference_origin", "metadata"),
+)
+EVENT_ATTRIBUTES = ("name", "created_at", "updated_at", "reference", "reference_origin", "metadata")
+FIELDS = {"exports": (*ATTRIBUTES, *RELATIONSHIPS), "events": EVENT_ATTRIBUTES}
+FILTER = re.compile(r"filter\[q\]\[(.+)\]", re.DOTALL)
+Query = Iterable[tuple[str, str]]
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Which stretch of the list: `number` from 1, `size` in exports."""
+
+    number: int = 1
+    size: int = PAGE_SIZE
+
+    @property
+    def offset(self) -> int:
+        return (self.number - 1) * self.size
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """What of each resource is shown: `fields` by type, all where a type is not named; `include`: relationships."""
+
+    fields: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    include: tuple[str, ...] = ()
+
+    def shows(self, kind: str, name: str) -> bool:
+        return kind not in self.fields or name in self.fields[kind]
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A list: `where` filters in the wire's names, `order` in the core's, `kept` the query without its page."""
+
+    page: Page = Page()
+    where: Mapping[str, str] = field(default_factory=dict)
+    order: tuple[tuple[str, bool], ...] = NEWEST
+    shape: Shape = Shape()
+    kept: tuple[tuple[str, str], ...] = ()
+
+
+def listing(query: Query) -> Asked:
+    """The query of a list."""
+    given = _once(query)
+    pages: dict[str, int] = {}
+    where: dict[str, str] = {}
+    order = NEWEST
+    rest: dict[str, str] = {}
+    for name, value in given.items():
+        member = {"page[number]": "number", "page[size]": "size"}.get(name)
+        found = FILTER.fullmatch(name)
+        if member:
+            pages[member] = _page_number(member, value)
+        elif found:
+            where[found[1]] = value
+        elif name == "sort":
+            order = _order(value)
+        else:
+            rest[name] = value
+    kept = tuple((name, value) for name, value in given.items() if not name.startswith("page["))
+    return Asked(Page(**pages), where, order, shape(rest.items()), kept)
+
+
+def shape(query: Query) -> Shape:
+    """The query of a single export: sparse fieldsets and what is included."""
+    fields: dict[str, frozenset[str]] = {}
+    include: tuple[str, ...] = ()
+    for name, value in _once(query).items():
+        kind = name.removeprefix("fields[").removesuffix("]")
+        if name == f"fields[{kind}]" and kind in FIELDS:
+            fields[kind] = _fields(kind, value, name)
+        elif name == "include":
+            include = _include(value)
+        else:
+            _refuse(name, value)
+    return Shape(fields, include)
+
+
+def nothing_asked(query: Query) -> None:
+    """Refuse any parameter where none is known."""
+    for name, value in query:
+        _refuse(name, value)
+
+
+def in_query(error: core.Refused) -> core.Refused:
+    """What the core says about a filter, as the wire says it of a parameter."""
+    if not error.where or error.where[0] != "filters" or isinstance(error, core.NotAllowed):
+        return error
+    name = str(error.where[-1]) if len(error.where) > 1 else "q"
+    place = (f"filter[q][{name}]"[:200] if len(error.where) > 1 else "filter[q]",)
+    facts: dict[str, Any] = {
+        "wrong": error.wrong,
+        "choices": error.choices,
+        "hint": str(error),
+        "where": place,
+    }
+    if isinstance(error, core.WrongValue | core.TooMuch):
+        wrong = error.wrong.strip("'")
+        return errors.InvalidFilterValue(f"{wrong} is not a valid value for {name[:200]}.", **facts)
+    return errors.FilterNotAllowed(f"{name[:200]} is not allowed.", **facts)
+
+
+def _once(query: Query) -> dict[str, str]:
+    given: dict[str, str] = {}
+    for name, value in query:
+        if name in given:
+            raise errors.UnknownParameter(
+                f"{name[:200]} is not allowed twice.", hint="Give it once.", where=(name[:200],), wrong=name
+            )
+        given[name] = value
+    return given
+
+
+def _page_number(member: str, value: str) -> int:
+    limit = LARGEST_PAGE if member == "size" else 10**9
+    if value.isascii() and value.isdigit() and len(value) < 11 and 1 <= int(value) <= limit:
+        return int(value)
+    raise errors.InvalidPageValue(
+        f"{value} is not a valid value for {member} page parameter.",
+        hint=f"A whole number from 1 to {limit}.",
+        where=(f"page[{member}]",),
+        wrong=value,
+    )
+
+
+def _order(value: str) -> tuple[tuple[str, bool], ...]:
+    order: dict[str, bool] = {}
+    for name in value.split(","):
+        bare = name.removeprefix("-")
+        if bare not in SORTABLE or SORTABLE[bare] in order:
+            raise errors.InvalidSort(
+                f"{bare} is not a valid sort criteria for exports", **_choices(bare, tuple(SORTABLE), "sort")
+            )
+        order[SORTABLE[bare]] = name != bare
+    return tuple(order.items())
+
+
+def _fields(kind: str, value: str, parameter: str) -> frozenset[str]:
+    named = [name for name in value.split(",") if name]
+    for name in named:
+        if name not in FIELDS[kind]:
+            raise errors.InvalidField(
+                f"{name} is not a valid field for {kind}.", **_choices(name, FIELDS[kind], parameter)
+            )
+    return frozenset(named)
+
+
+def _include(value: str) -> tuple[str, ...]:
+    named = tuple(dict.fromkeys(name for name in value.split(",") if name))
+    for name in named:
+        if name not in INCLUDABLE:
+            raise errors.InvalidInclude(
+                f"{name} is not a valid includable relationship of exports",
+                **_choices(name, INCLUDABLE, "include"),
+            )
+    return named
+
+
+def _choices(wrong: str, choices: tuple[str, ...], parameter: str) -> dict[str, Any]:
+    hint = f"One of: {', '.join(choices)}."
+    return {"wrong": wrong[:200], "choices": choices, "hint": hint, "where": (parameter,)}
+
+
+def _refuse(name: str, value: str) -> NoReturn:
+    short = name[:200]
+    where = (short,)
+    if name == "sort":
+        raise errors.InvalidSort(
+            f"{value} is not a valid sort criteria for exports", wrong=value, where=where
+        )
+    if name == "include":
+        raise errors.InvalidInclude(
+            f"{value} is not a valid includable relationship of exports", wrong=value, where=where
+        )
+    if name.startswith("fields"):
+        raise errors.InvalidField(f"{value} is not a valid field for exports.", wrong=value, where=where)
+    if name.startswith("filter"):
+        hint = "Write filter[q][ATTRIBUTE_PREDICATE]=VALUE."
+        raise errors.FilterNotAllowed(f"{short} is not allowed.", hint=hint, wrong=name, where=where)
+    if name.startswith("page"):
+        hint = "page[number], page[size]."
+        raise errors.InvalidPageValue(f"{short} is not a page parameter.", hint=hint, wrong=name, where=where)
+    raise errors.UnknownParameter(f"{short} is not allowed.", wrong=name, where=where)
