@@ -10,6 +10,7 @@ IN := .venv/bin
 SCALE ?= 0.1
 # program:Debian package
 PROGRAMS := chromium:chromium node:nodejs
+HEAVY_PROGRAMS := soffice:libreoffice-calc-nogui
 COMPILE = $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --upgrade
 PYTEST = $(IN)/python -m pytest --numprocesses logical --maxprocesses 8 --dist worksteal
 
@@ -35,6 +36,7 @@ format: setup ## let ruff repair what it can
 test: setup programs ## everything but the heavy tests, in ten minutes or less
 	$(PYTEST) -m "not heavy"
 
+test-all: PROGRAMS += $(HEAVY_PROGRAMS)
 test-all: setup programs ## every test
 	$(PYTEST)
 

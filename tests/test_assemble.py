@@ -131,7 +131,6 @@ def test_rows_too_large_to_be_held_read_the_same(sibling, case, seed) -> None:
         patch.setattr(_nest, "LEAST", random.choice((1, 10, 60)))
         window = random.choice((16, 17, 1 << 20))
         patch.setattr(_columns, "WINDOW", window)
-        patch.setattr(csv, "WINDOW", window)
         check(sibling, shape, rows, random)
 
 

@@ -25,12 +25,16 @@ class Shape:
     columns: dict[str, Kind]
     ones: dict[str, Shape] = field(default_factory=dict)
     manys: dict[str, Shape] = field(default_factory=dict)
+    nested: str = "json"  # how it stands in the table of the one above
 
     def node(self, name: str = "", *, many: bool = False) -> Node:
         columns = tuple(Column(key, key, Type.TEXT, "text", True) for key in self.columns)
         children = [child.node(key) for key, child in self.ones.items()]
         children += [child.node(key, many=True) for key, child in self.manys.items()]
-        return Node(name, name, None, name, "table", many, (), columns, (), EVERYTHING, tuple(children))
+        return Node(
+            *(name, name, None, name, "table", many, (), columns, (), EVERYTHING, tuple(children)),
+            nested=self.nested,
+        )
 
 
 def plan(*shapes: Shape, **settings: Any) -> Plan:

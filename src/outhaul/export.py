@@ -84,6 +84,7 @@ class Selection:
     `fields`: dotted names, `*`, `rel.*`; empty means every field of the root and of each include.
     `filters`: `attr_or_attr_predicate` -> value, ANDed. `segments`: names of saved filters, ANDed.
     `sort`: names of the resource's own fields, the first counts most; `-` before one turns it round.
+    `nested`: by dotted include path how its rows stand in CSV: json, columns, rows; see `tabular.py`.
     """
 
     resource: str
@@ -92,6 +93,7 @@ class Selection:
     filters: Mapping[str, Any] = field(default_factory=dict)
     segments: tuple[str, ...] = ()
     sort: tuple[str, ...] = ()
+    nested: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +109,8 @@ class Draft:
     reference: str | None = None
     reference_origin: str | None = None
     metadata: Mapping[str, Any] = field(default_factory=dict)
+    profile: str = "machine"  # of CSV: machine | spreadsheet
+    delimiter: str = ","  # of CSV: , ; | or a tab, or comma, semicolon, pipe, tab
     dialect: str = ""
     wire: Mapping[str, Any] = field(default_factory=dict)  # the asker's own words, for rendering them back
 

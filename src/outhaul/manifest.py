@@ -19,6 +19,7 @@ from outhaul import deflate, formats, plan, siblings
 from outhaul.downloads import MANIFEST, spans
 from outhaul.export import Artifact
 from outhaul.ledger import Facts
+from outhaul.tabular import LINES, due
 
 VERSION = 1
 PIECE = 1 << 20
@@ -194,12 +195,14 @@ def _own(data: Mapping[str, Any]) -> Iterator[Finding]:
         yield Finding(MANIFEST, "is of another version", VERSION, data["manifest"])
     if data["sha256"] != own_hash(data):
         yield Finding(MANIFEST, "was edited: its SHA-256 does not fit", data["sha256"], own_hash(data))
-    matched = _counts((number, one["matched"]) for number, one in enumerate(data["selections"]))
     for name in {part["format"] for part in data["parts"]} | {file["format"] for file in data["files"]}:
         parts = [part for part in data["parts"] if part["format"] == name]
         files = [file for file in data["files"] if file["format"] == name]
         read = _counts((part["selection"], {"": part["rows"], **part["related"]}) for part in parts)
         written = _counts((file["selection"], {"": file["rows"], **file["related"]}) for file in files)
+        matched = _counts(
+            (number, due(one["matched"], name)) for number, one in enumerate(data["selections"])
+        )
         yield from _compared("rows read as " + name, matched, read)
         yield from _compared("rows in the files of " + name, matched, written)
     yield from _ranges(data["parts"])
@@ -339,7 +342,7 @@ def _text_found(
         ("CRC-32 of the text", file["crc32"], f"{crc:08x}"),
         ("length of the text", file["raw_length"], length),
     ]
-    checks += [("rows, counted in the text", file["rows"], rows)] if deep else []
+    checks += [("rows, counted in the text", file["related"].get(LINES, file["rows"]), rows)] if deep else []
     return tuple(Finding(file["name"], what, one, other) for what, one, other in checks if one != other)
 
 

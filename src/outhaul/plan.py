@@ -15,6 +15,7 @@ from outhaul.export import Caller, Draft, Selection
 from outhaul.filters import EVERYTHING, Condition, every
 from outhaul.predicates import Reader, hint, nearest, too_much
 from outhaul.rules import Rules
+from outhaul.tabular import PLAIN, Tabular, lay, tabular
 from outhaul.values import DEFAULT, Limits, Where
 from outhaul.wishes import Wish, resolve, steps
 
@@ -69,6 +70,8 @@ class Node:
     rules: Condition = EVERYTHING
     sort: tuple[By, ...] = ()
     ceiling: Ceiling = UNLIMITED
+    nested: str = "json"  # how its rows stand in a table of its parent's
+    tabular: Tabular = PLAIN  # of the root
 
     @property
     def many_children(self) -> tuple[Node, ...]:
@@ -122,7 +125,7 @@ def build(
     asker = _Asker(catalog, caller, limits, ceiling)
     several = len(draft.selections) > 1
     nodes = tuple(
-        asker.selection(one, ("selections", number) if several else ())
+        asker.selection(one, draft, ("selections", number) if several else ())
         for number, one in enumerate(draft.selections)
     )
     return Plan(
@@ -182,11 +185,13 @@ class _Asker:
         self.rules = Rules(catalog, caller)
         self.reader = Reader(catalog, self.rules.allowed, limits)
 
-    def selection(self, asked: Selection, where: Where) -> Node:
+    def selection(self, asked: Selection, draft: Draft, where: Where) -> Node:
         """The root of a selection with everything below it."""
         resource = self._resource(asked.resource, where)
         rules = self.rules.allowed(resource, (*where, "resource"))
-        root = self._node(resolve(self.catalog, resource, asked, self.limits, where), rules)
+        wish = resolve(self.catalog, resource, asked, self.limits, where)
+        lay(wish, asked.nested, draft, (*where, "nested"))
+        root = replace(self._node(wish, rules), tabular=tabular(draft))
         asks = self.reader.read(resource, asked.filters, (*where, "filters"))
         root = replace(
             root,
@@ -248,6 +253,7 @@ class _Asker:
             where=rules,
             children=tuple(self._node(child, due) for child, due in below),
             rules=rules,
+            nested=wish.nested,
         )
 
     def _check(self, node: Node, where: Where) -> None:
@@ -339,8 +345,8 @@ def from_data(data: Mapping[str, Any]) -> Plan:
 
 
 def _node_data(node: Node) -> dict[str, Any]:
-    data = {name: getattr(node, name) for name in ("name", "resource", "schema", "table", "kind", "many")}
-    return data | {
+    names = ("name", "resource", "schema", "table", "kind", "many", "nested")
+    return {name: getattr(node, name) for name in names} | {
         "on": [list(pair) for pair in node.on],
         "columns": [asdict(column) for column in node.columns],
         "key": [asdict(column) for column in node.key],
@@ -349,6 +355,7 @@ def _node_data(node: Node) -> dict[str, Any]:
         "rules": filters.to_data(node.rules),
         "sort": [asdict(one) for one in node.sort],
         "ceiling": asdict(node.ceiling),
+        "tabular": asdict(node.tabular),
     }
 
 
@@ -362,6 +369,7 @@ def _node(data: Mapping[str, Any]) -> Node:
         "rules": filters.from_data(data["rules"]),
         "sort": tuple(By(_read_column(one["column"]), one["descending"]) for one in data["sort"]),
         "ceiling": Ceiling(**data["ceiling"]),
+        "tabular": Tabular(**data["tabular"]),
     }
     return Node(**{**data, **made})
 

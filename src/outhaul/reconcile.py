@@ -18,6 +18,7 @@ from outhaul import downloads, manifest
 from outhaul.errors import OuthaulError, StoreError, Unproven
 from outhaul.export import Fragment
 from outhaul.ledger import AWAY, Done, Facts, Ledger
+from outhaul.tabular import due
 
 TICK = 0.5  # seconds between two looks when nobody nudges
 SWEEP = 600.0  # seconds between two searches of the whole store for orphans
@@ -146,7 +147,7 @@ def prove(facts: Facts, size: Callable[[str], int | None]) -> None:
         what = f"{facts.plan.selections[selection].resource} as {name}"
         parts = [part for part in facts.parts if (part.selection, part.format) == (selection, name)]
         _prove_ranges(what, parts)
-        _prove_rows(what, parts, facts.counts[selection])
+        _prove_rows(what, parts, due(facts.counts[selection], name))
         for part in parts:
             _prove_fragments(what, part, [one for one in facts.fragments if one.part == part.n], size)
     _prove_distinct([one.key for one in facts.fragments])

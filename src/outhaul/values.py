@@ -44,7 +44,9 @@ class Limits:
     filters: int = 100
     values: int = 10_000  # in one list
     several: int = 100  # in one list of which each is compared by itself: `_any` and `_all`
-    nested: int = 1  # lists of objects in each other, in a JSON document; SQLite's parser ends at eight subqueries
+    nested: int = (
+        1  # lists of objects in each other, in a JSON document; SQLite's parser ends at eight subqueries
+    )
     text: int = 8_000  # characters of one value; SQLite's patterns end at 50,000 bytes
 
 

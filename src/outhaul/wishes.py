@@ -31,6 +31,8 @@ class Wish:
     fields: dict[str, Field] = field(default_factory=dict)
     below: dict[str, Wish] = field(default_factory=dict)
     walked: tuple[Edge, ...] = ()
+    above: str = ""  # dotted path of the wish that this one is below
+    nested: str = "json"  # how its rows stand in a table; see `tabular`
 
     def want(self, *fields: Field) -> None:
         self.fields.update({one.name: one for one in fields if one.name not in self.fields})

@@ -49,6 +49,19 @@ def run(  # noqa: PLR0917  # typer passes them by name
     sort: Annotated[
         str, typer.Option(metavar="A,-B", help="Order of the rows, `-` turns a field round; default: none.")
     ] = "",
+    nested: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="REL=json|columns|rows",
+            help="How a related resource stands in CSV: one cell, columns, or a line for each of its rows; repeatable.",
+        ),
+    ] = None,
+    profile: Annotated[
+        str, typer.Option(metavar="machine|spreadsheet", help="Of CSV: exact, or to be opened by people.")
+    ] = "machine",
+    delimiter: Annotated[
+        str, typer.Option(metavar="CHARACTER", help="Of CSV: comma, semicolon, tab or pipe.")
+    ] = "comma",
     form: Annotated[
         str, typer.Option("--format", metavar="FORMAT", help="csv, json, ndjson or parquet.")
     ] = "json",
@@ -73,13 +86,16 @@ def run(  # noqa: PLR0917  # typer passes them by name
                 resource,
                 _names(fields),
                 tuple(include or ()),
-                _filters(filters or []),
+                _pairs("filter", "FIELD_PREDICATE=VALUE", filters or [], "Several values: field_in=a,b."),
                 sort=_names(sort),
+                nested=_pairs("nested", "REL=rows", nested or [], "Choose one."),
             ),
         ),
         formats=(form,),
         compress=compress,
         part_bytes=options.size(part_size, "--part-size") if part_size else None,
+        profile=profile,
+        delimiter=delimiter,
     )
     for ending in (signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(ending) is signal.SIG_DFL:
@@ -164,15 +180,14 @@ def _names(text: str) -> tuple[str, ...]:
     return tuple(name.strip() for name in text.split(",") if name.strip())
 
 
-def _filters(given: list[str]) -> dict[str, str]:
-    filters: dict[str, str] = {}
+def _pairs(option: str, form: str, given: list[str], twice: str) -> dict[str, str]:
+    """What an option that can be repeated says, by name. `twice`: what to do about a name that comes again."""
+    pairs: dict[str, str] = {}
     for one in given:
         name, equals, value = one.partition("=")
         if not equals or not name:
-            raise Misconfigured(
-                f"The filter {one!r} has no value.", hint="Write --filter FIELD_PREDICATE=VALUE."
-            )
-        if name in filters:
-            raise Misconfigured(f"The filter {name!r} is given twice.", hint="Several values: field_in=a,b.")
-        filters[name] = value
-    return filters
+            raise Misconfigured(f"The {option} {one!r} has no value.", hint=f"Write --{option} {form}.")
+        if name in pairs:
+            raise Misconfigured(f"The {option} {name!r} is given twice.", hint=twice)
+        pairs[name] = value
+    return pairs

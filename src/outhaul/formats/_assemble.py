@@ -23,26 +23,34 @@ from outhaul.formats._columns import (
     scalar,
     window,
 )
+from outhaul.formats._held import NOTHING, Held
 from outhaul.plan import Node
 
 
 class Related(Protocol):
-    """The child rows of one row, as JSON texts with commas between them."""
+    """The child rows of one row: texts with commas between them, or lines, each with the given text before it."""
 
-    def drain(self) -> Iterator[bytes]: ...
+    def drain(self, before: Held | None = None) -> Iterator[bytes]: ...
 
 
 class Shape(Protocol):
     """How the rows of one stream become text."""
 
     frame: int  # bytes that every row has at most beside its values and its child rows
-    json: Json  # how the rows below are written
+    spreads: (
+        int | None
+    )  # the child stream whose rows are lines of their own, each with its parent's text before it
 
-    def whole(self, block: Block, lists: Sequence[pa.Array]) -> pa.Array:
-        """One text a row; `lists`: for each child stream the joined child rows of each row."""
+    def below(self, child: Stream) -> Shape:
+        """How the rows of a child stream become text."""
         ...
 
-    def spelled(self, row: Block, lists: Sequence[Related]) -> Iterator[bytes]:
+    def whole(self, block: Block, lists: Sequence[pa.Array]) -> pa.Array:
+        """One text a row, or a line. `lists`: for each child stream the joined child rows of each row, or for the one
+        that spreads a list array of its lines."""
+        ...
+
+    def spelled(self, row: Block, lists: Sequence[Related], before: Held = NOTHING) -> Iterator[bytes]:
         """The text of a block of one row, in chunks."""
         ...
 
@@ -204,11 +212,16 @@ class Json:
 class JsonRows:
     """Rows as JSON objects. `end` belongs to every row; `joint` is appended to whole rows, for the writer to trim."""
 
+    spreads: int | None = None
+
     def __init__(self, stream: Stream, json: Json, end: bytes = b"", joint: bytes = b"") -> None:
         self.json = json
         self._members = json.members(stream, stream.kinds)
         self._end, self._joint = end, joint
         self.frame = frame(self._members) + len(end) + len(joint)
+
+    def below(self, child: Stream) -> Shape:
+        return JsonRows(child, self.json)
 
     def whole(self, block: Block, lists: Sequence[pa.Array]) -> pa.Array:
         glue = Glue(block.rows, b"null")
@@ -216,7 +229,8 @@ class JsonRows:
         glue.text(self._end + self._joint)
         return glue.joined()
 
-    def spelled(self, row: Block, lists: Sequence[Related]) -> Iterator[bytes]:
+    def spelled(self, row: Block, lists: Sequence[Related], before: Held = NOTHING) -> Iterator[bytes]:
+        yield from before.chunks()
         yield from self.json.spelled(self._members, row, lists)
         yield self._end
 

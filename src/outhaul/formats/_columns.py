@@ -175,15 +175,18 @@ def moment(column: pa.Array) -> pa.Array:
     return _column(column, edges, _inserted(body, np.repeat(ends, 3) + np.arange(len(fill)), fill))
 
 
-def enclosed(mark: bytes, column: pa.Array, end: bytes = b"") -> pa.Array:
+def enclosed(mark: bytes, column: pa.Array, end: bytes | None = None) -> pa.Array:
     """Values between two marks; NULL stays NULL."""
-    return pc.binary_join_element_wise(scalar(mark), column, scalar(end or mark), scalar(b""))
+    return pc.binary_join_element_wise(
+        scalar(mark), column, scalar(mark if end is None else end), scalar(b"")
+    )
 
 
-def cell(column: pa.Array, *, alone: bool) -> pa.Array:
+def cell(column: pa.Array, *, alone: bool, marks: bytes = b',"\n\r') -> pa.Array:
     """Values as COPY writes them in CSV: quoted only where needed, '' as "", NULL stays NULL.
 
     `alone`: the only column of its table, where the value `\\.` is quoted too (it would end a COPY FROM STDIN).
+    `marks`: bytes that need quotes.
     """
     text, edges = window(column), borders(column)
     filled = edges[1:] > edges[:-1]
@@ -192,12 +195,12 @@ def cell(column: pa.Array, *, alone: bool) -> pa.Array:
         needed |= pc.fill_null(pc.equal(column, scalar(b"\\.")), fill_value=False).to_numpy(
             zero_copy_only=False
         )
-    marks = text == ord(",")
-    for mark in b'"\n\r':
-        marks |= text == mark
-    if marks.any():
+    found = text == marks[0]
+    for mark in marks[1:]:
+        found |= text == mark
+    if found.any():
         # Empty values add no bytes, so that each of the others runs to the start of the next of the others.
-        needed[filled] |= np.logical_or.reduceat(marks, edges[:-1][filled] - edges[0])
+        needed[filled] |= np.logical_or.reduceat(found, edges[:-1][filled] - edges[0])
     if not needed.any():
         return column
     return pc.if_else(pa.array(needed), enclosed(b'"', rewritten(column, CSV_QUOTE)), column)

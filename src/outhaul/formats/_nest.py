@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -12,8 +14,10 @@ import pyarrow.compute as pc
 
 from outhaul.blocks import Block, Stream
 from outhaul.errors import Unproven
-from outhaul.formats._assemble import Json, JsonRows, Shape
+from outhaul.formats._assemble import Shape
 from outhaul.formats._columns import borders, size, window
+from outhaul.formats._held import NOTHING, Held
+from outhaul.tabular import LINES
 
 LEAST = 1 << 20  # bytes that each child stream may hold, however many there are
 
@@ -22,18 +26,24 @@ Counts = np.ndarray[Any, np.dtype[np.int64]]
 
 @dataclass(frozen=True, slots=True)
 class Whole:
-    """Rows as one text each. `related`: by dotted path, how many rows each of them has there."""
+    """Rows as one text each, or as lines. `related`: by dotted path, how many rows each of them has there.
+
+    `rows`: of lines, which one begins a row (1) and which goes on with it (0); None: each text is a row. `related` of
+    a row then stands where it begins.
+    """
 
     text: pa.Array
     anchor: pa.Array | None
     related: Mapping[str, Counts]
+    rows: Counts | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Giant:
-    """One row in chunks, which must be read to their end before the next event; then `related` is complete."""
+    """One row in chunks, which must be read to their end before the next event; then `related` is complete. A row that
+    is several lines has the text that is given before each of them."""
 
-    chunks: Iterator[bytes]
+    chunks: Callable[[Held], Iterator[bytes]]
     anchor: pa.Array | None
     related: dict[str, int]
 
@@ -44,7 +54,7 @@ def events(stream: Stream, shape: Shape, at_once: int) -> Iterator[Whole | Giant
     Unproven if a child row finds no parent.
     """
     share = max(LEAST, at_once // max(1, len(tuple(_paths_below(stream)))))
-    feeds = [Feed(child, shape.json, share) for child in stream.children]
+    feeds = [Feed(child, shape.below(child), share) for child in stream.children]
     for block in stream.blocks:
         for feed in feeds:
             feed.face(block.own)
@@ -53,6 +63,8 @@ def events(stream: Stream, shape: Shape, at_once: int) -> Iterator[Whole | Giant
             count = sizes.fitting(at)
             for feed in feeds:
                 count = feed.ready(at, count) if count else 0
+            if count and shape.spreads is not None:
+                count = sizes.repeated(at, [feed.weights(at, count) for feed in feeds], shape.spreads)
             if count:
                 yield _whole(_slice(block, at, count), shape, [feed.take(at, count) for feed in feeds])
             else:
@@ -69,20 +81,47 @@ def _paths_below(stream: Stream) -> Iterator[str]:
         yield from (f"{path}.{deeper}" for deeper in _paths_below(child))
 
 
-def _whole(block: Block, shape: Shape, taken: Sequence[tuple[pa.Array, dict[str, Counts]]]) -> Whole:
+def _whole(block: Block, shape: Shape, taken: Sequence[tuple[pa.ListArray, dict[str, Counts]]]) -> Whole:
     related = {path: counts for _, found in taken for path, counts in found.items()}
-    return Whole(shape.whole(block, [text for text, _ in taken]), block.anchor, related)
+    lists = [
+        below if number == shape.spreads else pc.binary_join(below, b",")
+        for number, (below, _) in enumerate(taken)
+    ]
+    text = shape.whole(block, lists)
+    if shape.spreads is None:
+        return Whole(text, block.anchor, related)
+    lines = np.maximum(np.diff(lists[shape.spreads].offsets.to_numpy()), 1)
+    if block.anchor is None:
+        return Whole(_grouped(text, lines), None, related | {LINES: lines})
+    begins = np.cumsum(lines) - lines
+    anchor = block.anchor.take(pa.array(np.repeat(np.arange(len(lines)), lines)))
+    spread = {path: _placed(counts, begins, len(text)) for path, counts in related.items()}
+    return Whole(text, anchor, spread, _placed(np.ones(len(lines), np.int64), begins, len(text)))
+
+
+def _grouped(text: pa.Array, lines: Counts) -> pa.Array:
+    """So many neighbouring texts each time as one; a view."""
+    edges = borders(text)[np.concatenate(([0], np.cumsum(lines)))]
+    return pa.Array.from_buffers(pa.binary(), len(lines), [None, pa.py_buffer(edges), text.buffers()[2]])
+
+
+def _placed(counts: Counts, begins: Counts, length: int) -> Counts:
+    placed = np.zeros(length, np.int64)
+    placed[begins] = counts
+    return placed
 
 
 def _giant(row: Block, shape: Shape, drains: Sequence[Drain]) -> Giant:
     related: dict[str, int] = {}
 
-    def chunks() -> Iterator[bytes]:
-        yield from shape.spelled(row, drains)
+    def chunks(before: Held) -> Iterator[bytes]:
+        yield from shape.spelled(row, drains, before)
         for drain in drains:
             related.update(drain.related)
+        if shape.spreads is not None:
+            related[LINES] = max(1, drains[shape.spreads].lines)
 
-    return Giant(chunks(), row.anchor, related)
+    return Giant(chunks, row.anchor, related)
 
 
 def _slice(block: Block, at: int, count: int) -> Block:
@@ -100,14 +139,19 @@ class Sizes:
     """How many rows of a block may be glued at a time."""
 
     def __init__(self, block: Block, frame: int, at_once: int) -> None:
-        self._rows, self._at_once = block.rows, at_once
+        self._block, self._frame, self._at_once = block, frame, at_once
+        self._rows = block.rows
         self._ends: Counts | None = None
         total = sum(size(column) for column in block.columns.values()) + block.rows * frame
         if total > at_once:
-            sizes = np.full(block.rows, frame, np.int64)
-            for column in block.columns.values():
-                sizes += np.diff(borders(column))
-            self._ends = np.cumsum(sizes)
+            self._ends = np.cumsum(self._sizes)
+
+    @cached_property
+    def _sizes(self) -> Counts:
+        sizes = np.full(self._rows, self._frame, np.int64)
+        for column in self._block.columns.values():
+            sizes += np.diff(borders(column))
+        return sizes
 
     def fitting(self, at: int) -> int:
         """Rows from `at` on that are small enough together; 0 when already the first is not."""
@@ -116,15 +160,23 @@ class Sizes:
         before = int(self._ends[at - 1]) if at else 0
         return int(np.searchsorted(self._ends, before + self._at_once, "right")) - at
 
+    def repeated(self, at: int, below: Sequence[tuple[Counts, Counts]], spreads: int) -> int:
+        """The same where each row stands once for each of its lines. `below`: by child stream, how many texts each row
+        from `at` on has there, and their bytes."""
+        lines, inside = below[spreads]
+        own = self._sizes[at : at + len(lines)] + sum(sizes for _, sizes in below) - inside
+        ends = np.cumsum(own * np.maximum(lines, 1) + inside)
+        return int(np.searchsorted(ends, self._at_once, "right"))
+
 
 class Feed:
     """The finished rows of one child stream, handed to the rows of its parent stream, block after block of them."""
 
-    def __init__(self, stream: Stream, json: Json, share: int) -> None:
+    def __init__(self, stream: Stream, shape: Shape, share: int) -> None:
         self._path = ".".join(stream.path)
         self._below = tuple(_paths_below(stream))
         self.paths = (self._path, *(f"{self._path}.{path}" for path in self._below))
-        self._events = events(stream, JsonRows(stream, json), share)
+        self._events = events(stream, shape, share)
         self._share = share
         self._own: pa.Array | None = None
         self._held: Whole | None = None
@@ -151,8 +203,14 @@ class Feed:
                 return count
             self._pull()
 
-    def take(self, at: int, count: int) -> tuple[pa.Array, dict[str, Counts]]:
-        """For each of the parents, which are ready: the joined texts of its children, and their numbers by path."""
+    def weights(self, at: int, count: int) -> tuple[Counts, Counts]:
+        """For each of the parents, which are ready: how many texts its children have, and of how many bytes."""
+        places = np.searchsorted(self._of, np.arange(at, at + count + 1))
+        edges = borders(self._held.text)[places] if self._held is not None else places
+        return np.diff(places), np.diff(edges).astype(np.int64)
+
+    def take(self, at: int, count: int) -> tuple[pa.ListArray, dict[str, Counts]]:
+        """For each of the parents, which are ready: the texts of its children, and their numbers by path."""
         places = np.searchsorted(self._of, np.arange(at, at + count + 1))
         if places[0]:
             raise self._astray()
@@ -160,22 +218,25 @@ class Feed:
         text = held.text if held is not None else pa.array([], pa.binary())
         lists = pa.ListArray.from_arrays(pa.array(places, pa.int32()), text)
         counts = {self._path: np.diff(places)}
+        if held is not None and held.rows is not None:
+            counts[self._path] = _between(held.rows, places)
         for path in self._below:
-            totals = np.cumsum(held.related[path]) if held is not None else places[:0]
-            counts[f"{self._path}.{path}"] = np.diff(np.concatenate(([0], totals))[places])
+            numbers = held.related[path] if held is not None else places[:0]
+            counts[f"{self._path}.{path}"] = _between(numbers, places)
         self._drop(int(places[-1]))
-        return pc.binary_join(lists, b","), counts
+        return lists, counts
 
-    def drain(self, at: int, related: dict[str, int]) -> Iterator[bytes]:
-        """The children of the one parent at `at`, with commas between them, however many; counts them."""
+    def drain(self, at: int, to: Drain, before: Held | None) -> Iterator[bytes]:
+        """The children of the one parent at `at`, however many: with commas between them, or each line with `before`.
+        Counts them."""
         between = b""
         while True:
-            chunks = self._next_of(at, related)
+            chunks = self._next_of(at, to, before)
             if chunks is None:
                 return
             yield between
             yield from chunks
-            between = b","
+            between = b"," if before is None else b""
 
     def finish(self) -> None:
         """All parents have been: nothing may be left."""
@@ -185,31 +246,39 @@ class Feed:
         if self._held is not None or self._giant is not None:
             raise self._astray()
 
-    def _next_of(self, at: int, related: dict[str, int]) -> Iterator[bytes] | None:
+    def _next_of(self, at: int, to: Drain, before: Held | None) -> Iterator[bytes] | None:
         while self._held is None and self._giant is None and not self._ended:
             self._pull()
         if self._held is not None:
             if self._of[0] < at:
                 raise self._astray()
             count = int(np.searchsorted(self._of, at, "right"))
-            return self._join(min(count, max(1, self._fitting())), related) if count else None
+            fitting = (
+                self._fitting() if before is None else min(self._fitting(), self._share // (before.size + 1))
+            )
+            return self._join(min(count, max(1, fitting)), to, before) if count else None
         if self._giant is not None and self._giant_parent() == at:
-            return self._through(self._giant, related)
+            return self._through(self._giant, to, before)
         return None
 
-    def _join(self, count: int, related: dict[str, int]) -> Iterator[bytes]:
-        assert self._held is not None
-        lists = pa.ListArray.from_arrays(pa.array([0, count], pa.int32()), self._held.text)
-        _add(
-            related, self._path, {path: int(n[:count].sum()) for path, n in self._held.related.items()}, count
-        )
+    def _join(self, count: int, to: Drain, before: Held | None) -> Iterator[bytes]:
+        """The next texts; with `before` there are several only where it is short."""
+        held = self._held
+        assert held is not None
+        rows = count if held.rows is None else int(held.rows[:count].sum())
+        to.add(rows, {path: int(n[:count].sum()) for path, n in held.related.items()}, lines=count)
+        lists = pa.ListArray.from_arrays(pa.array([0, count], pa.int32()), held.text)
         self._drop(count)
-        yield window(pc.binary_join(lists, b",")).tobytes()
+        if before is not None:
+            yield from before.chunks()
+        between = b"," if before is None else b"".join(before.chunks()) if count > 1 else b""
+        yield window(pc.binary_join(lists, between)).tobytes()
 
-    def _through(self, giant: Giant, related: dict[str, int]) -> Iterator[bytes]:
-        yield from giant.chunks
+    def _through(self, giant: Giant, to: Drain, before: Held | None) -> Iterator[bytes]:
+        yield from giant.chunks(before or NOTHING)
         self._giant = None
-        _add(related, self._path, giant.related, 1)
+        related = dict(giant.related)
+        to.add(1, related, lines=related.pop(LINES, 1))
 
     def _pull(self) -> None:
         event = next(self._events, None)
@@ -263,9 +332,9 @@ class Feed:
         elif count:
             held, related = self._held, self._held.related
             anchor = None if held.anchor is None else held.anchor.slice(count)
-            self._held = Whole(
-                held.text.slice(count), anchor, {path: n[count:] for path, n in related.items()}
-            )
+            rows = None if held.rows is None else held.rows[count:]
+            below = {path: n[count:] for path, n in related.items()}
+            self._held = Whole(held.text.slice(count), anchor, below, rows)
             self._of = self._of[count:]
 
     def _check_order(self) -> None:
@@ -280,23 +349,31 @@ class Feed:
 
 
 class Drain:
-    """The children of one parent, read piece by piece."""
+    """The children of one parent, read piece by piece; how many there are by path, and in how many lines, so far."""
 
     def __init__(self, feed: Feed, at: int) -> None:
         self._feed, self._at = feed, at
-        self.related = dict.fromkeys(feed.paths, 0)
+        self.related = Counter(dict.fromkeys(feed.paths, 0))
+        self.lines = 0
 
-    def drain(self) -> Iterator[bytes]:
-        return self._feed.drain(self._at, self.related)
+    def drain(self, before: Held | None = None) -> Iterator[bytes]:
+        return self._feed.drain(self._at, self, before)
+
+    def add(self, rows: int, below: Mapping[str, int], lines: int) -> None:
+        path = self._feed.paths[0]
+        self.related.update({path: rows, **{f"{path}.{deeper}": number for deeper, number in below.items()}})
+        self.lines += lines
+
+
+def _between(numbers: Counts, places: Counts) -> Counts:
+    """Sums of the numbers from each place to the next."""
+    return np.diff(np.concatenate(([0], np.cumsum(numbers)))[places])
 
 
 def _both(first: Whole, second: Whole) -> Whole:
     related = {path: np.concatenate((n, second.related[path])) for path, n in first.related.items()}
     text = pa.concat_arrays([first.text, second.text])
-    return Whole(text, pa.concat_arrays([first.anchor, second.anchor]), related)
-
-
-def _add(related: dict[str, int], path: str, below: Mapping[str, int], rows: int) -> None:
-    related[path] = related.get(path, 0) + rows
-    for deeper, number in below.items():
-        related[f"{path}.{deeper}"] = related.get(f"{path}.{deeper}", 0) + number
+    rows = None
+    if first.rows is not None and second.rows is not None:
+        rows = np.concatenate((first.rows, second.rows))
+    return Whole(text, pa.concat_arrays([first.anchor, second.anchor]), related, rows)

@@ -9,6 +9,7 @@ import numpy as np
 from outhaul.blocks import Piece, Stream
 from outhaul.formats._assemble import Shape
 from outhaul.formats._columns import borders, window
+from outhaul.formats._held import NOTHING
 from outhaul.formats._nest import Giant, Whole, events
 
 AT_ONCE = 16 << 20  # bytes of values that are glued at a time; escapes make at most six times as much of it
@@ -33,7 +34,7 @@ def _of_whole(rows: Whole, joint: int) -> Piece:
 
 def _of_giant(row: Giant) -> Iterator[Piece]:
     starts, held, size = True, list[bytes](), 0
-    for chunk in row.chunks:
+    for chunk in row.chunks(NOTHING):
         held.append(chunk)
         size += len(chunk)
         if size >= AT_LEAST:

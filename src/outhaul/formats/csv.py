@@ -1,28 +1,16 @@
-"""CSV as PostgreSQL's COPY writes it: a header, NULL bare, the empty string quoted; related rows as a JSON cell."""
+"""CSV as PostgreSQL's COPY writes it: a header, NULL bare, the empty string quoted; or as a spreadsheet reads it."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from typing import Any, Literal
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
 
-from outhaul.blocks import Block, Kind, Path, Piece, Stream
+from outhaul.blocks import Block, Piece, Stream
 from outhaul.errors import Unproven
-from outhaul.formats._assemble import Glue, Json, Leaf, Many, Related, frame
-from outhaul.formats._columns import (
-    CSV_QUOTE,
-    WINDOW,
-    cell,
-    chopped,
-    enclosed,
-    rewritten,
-    scalar,
-    size,
-    window,
-)
+from outhaul.formats._cells import BOM, Cells
+from outhaul.formats._lines import Lines, titles
 from outhaul.formats._pieces import pieces as _pieces
 from outhaul.plan import Node
 
@@ -33,9 +21,11 @@ JOINT = b""
 
 
 def opening(node: Node) -> bytes:
-    keys = [column.key for column in node.columns] + [child.name for child in node.children]
-    names = pa.array([key.encode() for key in keys], pa.binary())
-    return b",".join(cell(names, alone=len(keys) == 1).to_pylist()) + b"\n"
+    named = titles(node)
+    cells = Cells(node.tabular, alone=len(named) == 1)
+    texts = [cells.title(column, name) for column, name in named]
+    start = BOM if node.tabular.profile == "spreadsheet" else b""
+    return start + node.tabular.delimiter.encode().join(texts) + b"\n"
 
 
 def closing(_node: Node) -> bytes:
@@ -44,7 +34,8 @@ def closing(_node: Node) -> bytes:
 
 def pieces(stream: Stream, *, borders: bool = False) -> Iterator[Piece]:
     """Where the database made the text of flat rows itself, that text, untouched."""
-    shape = CsvRows(stream)
+    tabular = stream.node.tabular
+    shape = Lines(stream, tabular, Cells(tabular, alone=len(titles(stream.node)) == 1))
     if not stream.node.flat:
         yield from _pieces(stream, shape)
         return
@@ -84,68 +75,3 @@ def _breaks(text: bytes, quoted: bool = False) -> tuple[np.ndarray[Any, np.dtype
     if count or quoted:
         breaks &= (np.cumsum(marks, dtype=np.uint8) + np.uint8(quoted)) % 2 == 0
     return breaks, count
-
-
-class CsvRows:
-    """Rows as CSV lines."""
-
-    def __init__(self, stream: Stream) -> None:
-        kinds: dict[Path, Kind] = {(column.key,): "str" for column in stream.node.columns}
-        self.json = Json(in_csv=True)
-        self._members = self.json.members(stream, kinds | dict(stream.kinds))
-        self._alone = len(self._members) == 1
-        self.frame = frame(self._members)
-
-    def whole(self, block: Block, lists: Sequence[pa.Array]) -> pa.Array:
-        glue = Glue(block.rows, null=b"")
-        for index, member in enumerate(self._members):
-            glue.text(b"," if index else b"")
-            if isinstance(member, Leaf):
-                glue.column(cell(block.columns[member.path], alone=self._alone))
-            elif isinstance(member, Many):
-                glue.column(_list_cell(lists[member.index]))
-            else:
-                glue.column(enclosed(b'"', self.json.one(member, block, lists)))
-        glue.text(b"\n")
-        return glue.joined()
-
-    def spelled(self, row: Block, lists: Sequence[Related]) -> Iterator[bytes]:
-        for index, member in enumerate(self._members):
-            yield b"," if index else b""
-            if isinstance(member, Leaf):
-                yield from _spelled_cell(row.columns[member.path], alone=self._alone)
-            elif isinstance(member, Many):
-                yield from _spelled_list(lists[member.index].drain())
-            elif not row.columns[member.path].null_count:
-                yield b'"'
-                yield from self.json.spelled(member.members, row, lists)
-                yield b'"'
-        yield b"\n"
-
-
-def _list_cell(lists: pa.Array) -> pa.Array:
-    """Joined child rows as a cell; only the empty list needs no quotes."""
-    full = enclosed(b'"[', lists, b']"')
-    return pc.if_else(pc.not_equal(lists, scalar(b"")), full, scalar(b"[]"))
-
-
-def _spelled_list(chunks: Iterator[bytes]) -> Iterator[bytes]:
-    first = next((chunk for chunk in chunks if chunk), None)
-    if first is None:
-        yield b"[]"
-        return
-    yield b'"['
-    yield first
-    yield from chunks
-    yield b']"'
-
-
-def _spelled_cell(column: pa.Array, *, alone: bool) -> Iterator[bytes]:
-    if size(column) <= WINDOW:
-        yield window(cell(column, alone=alone)).tobytes()
-        return
-    text = window(column)
-    mark = b'"' if any((text == ord(special)).any() for special in ',"\n\r') else b""
-    yield mark
-    yield from (window(rewritten(chunk, CSV_QUOTE)).tobytes() for chunk in chopped(column))
-    yield mark

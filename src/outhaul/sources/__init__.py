@@ -15,7 +15,8 @@ A Session (used by one worker process, one at a time) has
     share() -> str                                name under which others can join this instant; SourceError if it cannot
     ping()                                        SourceAway if the connection, and with it the instant, has gone
     tables(plan) -> Fingerprints                  JSON-able, by table, as things stand NOW; before `begin` or, locking lightly, after it
-    count(node) -> Counts                         rows of the selection under the instant: {"": n, "line_items": n, ...} by include path
+    count(node) -> Counts                         rows of the selection under the instant: {"": n, "line_items": n, ...} by include path,
+                                                  and `tabular.LINES` where related rows are lines of a table
     size(node, counts=None) -> int                estimated bytes of the selection's text, from statistics only; never scans;
                                                   `counts`: what `count` gave, for a better estimate
     split(node, part_bytes) -> tuple[Range, ...]  ranges that chain from open end to open end

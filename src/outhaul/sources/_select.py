@@ -15,6 +15,7 @@ from outhaul.catalog import Type
 from outhaul.filters import All, Condition, Either, Exists, Not, Test, expression
 from outhaul.plan import Column, Node
 from outhaul.sources._order import Placing, Step, between, steps
+from outhaul.tabular import LINES
 
 Style = Literal["csv", "json"]
 Element = sa.ColumnElement[Any]
@@ -141,6 +142,23 @@ def tree(node: Node, tongue: Tongue, style: Style, leaf: str | None = None) -> Q
     return _Reading(node, tongue, style, leaf).query((node,), ())
 
 
+def counts(node: Node, tongue: Tongue) -> Iterator[tuple[str, sa.Select[Any]]]:
+    """What is counted of a selection, by include path; LINES where it is a table of more lines than rows."""
+    root = tree(node, tongue, "csv")
+    yield from ((query.name, query.counted()) for query in root.every())
+    if spread := _spread(node):
+        yield LINES, _Reading(node, tongue, "csv", None).lines(root, (node, *spread))
+
+
+def _spread(node: Node) -> tuple[Node, ...]:
+    """The way to the last node below whose rows are lines of the table."""
+    for child in node.children:
+        below = _spread(child) if child.nested != "json" else ()
+        if below or child.nested == "rows":
+            return (child, *below)
+    return ()
+
+
 def joined(node: Node) -> list[Node]:
     """The nodes whose columns stand in one row: this one and the to-one nodes below."""
     return [node, *(below for child in node.one_children for below in joined(child))]
@@ -223,6 +241,14 @@ class _Reading:
             children=tuple(self.query(spine + steps, tuple(step.name for step in steps)) for steps in below),
         )
 
+    def lines(self, root: Query, spine: tuple[Node, ...]) -> sa.Select[Any]:
+        """How many lines there are when each node of the way stands beside the one above, or nothing does."""
+        tables = [root.root, *(self._table(node, number) for number, node in enumerate(spine[1:], 1))]
+        base = tables[0]
+        for step, above, there in zip(spine[1:], tables, tables[1:], strict=False):
+            base = base.outerjoin(there, self._joined(step, above, there))
+        return sa.select(sa.func.count()).select_from(base).where(*root.where)
+
     def _mirror(self, spine: tuple[Node, ...], tables: list[sa.FromClause]) -> tuple[Element, ...]:
         if (
             self._tongue.name == "sqlite"
@@ -248,7 +274,8 @@ class _Reading:
         return sa.and_(*pairs, self._condition(node, table))
 
     def _say_columns(self, output: _Output, node: Node, table: sa.FromClause, at: Path) -> None:
-        style: Style = self._style if node is self._root else "json"
+        in_line = node is self._root or node.nested != "json"
+        style: Style = self._style if in_line else "json"
         for column in node.columns:
             element, kind = self._tongue.text(table.c[column.column], column, style)
             output.add((*at, column.key), element, kind, table.c[column.column])

@@ -24,7 +24,19 @@ from outhaul.sources._postgresql_doctor import examine, grants
 from outhaul.sources._postgresql_rights import missing_rights
 from outhaul.sources._postgresql_text import TONGUE, literal, statement
 from outhaul.sources._reflect_postgresql import reflect
-from outhaul.sources._select import Edge, Query, Style, bounds, edges, has_many, limits, say, touched, tree
+from outhaul.sources._select import (
+    Edge,
+    Query,
+    Style,
+    bounds,
+    counts,
+    edges,
+    has_many,
+    limits,
+    say,
+    touched,
+    tree,
+)
 from outhaul.sources._spool import Spool
 
 __all__ = ["Session", "check", "connect", "count", "examine", "grants", "reflect"]
@@ -157,10 +169,8 @@ class Session:
     def count(self, node: Node) -> dict[str, int]:
         """Rows by include path under the instant; "" is the root."""
         with self._about(node):
-            return {
-                query.name: int(self._wire.fetch(statement(query.counted()))[0][0])
-                for query in tree(node, TONGUE, "csv").every()
-            }
+            found = counts(node, TONGUE)
+            return {name: int(self._wire.fetch(statement(select))[0][0]) for name, select in found}
 
     def size(self, node: Node, counts: Mapping[str, int] | None = None) -> int:
         """Estimated bytes of the selection's text, children included; better where its rows are counted."""
@@ -184,7 +194,7 @@ class Session:
             elif has_many(node):
                 yield from self._runs(query, edges(part))
             else:
-                yield self._flat(query, part, bare=style == "csv" and node.flat)
+                yield self._flat(query, part, bare=style == "csv" and node.flat and node.tabular.plain)
 
     def _flat(self, query: Query, part: Range, *, bare: bool) -> Stream:
         within = _blocks_of(part) if part.by == "ctid" else limits(query, TONGUE, part)

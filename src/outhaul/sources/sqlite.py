@@ -18,7 +18,7 @@ from outhaul.plan import Node, Plan
 from outhaul.sources._blocks import block, unreadable, whole
 from outhaul.sources._fingerprints import Fingerprints, check
 from outhaul.sources._reflect_sqlite import reflect
-from outhaul.sources._select import Query, Style, has_many, limits, say, tree
+from outhaul.sources._select import Query, Style, counts, has_many, limits, say, tree
 from outhaul.sources._sqlite_copy import Prepared, prepare
 from outhaul.sources._sqlite_doctor import examine, grants
 from outhaul.sources._sqlite_library import Library, file_of, read_only
@@ -93,8 +93,8 @@ class Session:
 
     def count(self, node: Node) -> dict[str, int]:
         """Rows by include path under the instant; "" is the root."""
-        queries = tree(node, TONGUE, "csv").every()
-        return {query.name: int(self._library.fetch(*statement(query.counted()))[0][0]) for query in queries}
+        found = counts(node, TONGUE)
+        return {name: int(self._library.fetch(*statement(select))[0][0]) for name, select in found}
 
     def size(self, node: Node, counts: Mapping[str, int] | None = None) -> int:
         """Estimated bytes of the selection's text, children included; filters are left out unless rows are counted."""

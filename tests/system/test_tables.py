@@ -1,0 +1,189 @@
+"""Related rows as columns and as lines of a CSV are those of the database's own LEFT JOIN, byte for byte."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+
+from tests.system import _oracle, _outhaul
+from tests.system._outhaul import Run
+from tests.system._shop import Shop
+from tests.system._types import fill
+
+
+@pytest.fixture(scope="module")
+def database(postgres_module_url: str) -> str:
+    """Every type once as a row to one, and as the one of many."""
+    fill(postgres_module_url)
+    with psycopg.connect(postgres_module_url, autocommit=True) as connection:
+        connection.execute(
+            "CREATE TABLE holders (id integer PRIMARY KEY, nasty_id integer REFERENCES nasty, word text);"
+            "INSERT INTO holders SELECT n, CASE WHEN n % 7 > 0 THEN (n * 5) % 20 END,"
+            " nullif(repeat('w', n % 3), '') FROM generate_series(1, 60) n; ANALYZE"
+        )
+    return postgres_module_url
+
+
+def joined(url: str, psql: str, folder: Path, sources: str, order: str, **tables: tuple[str, str]) -> bytes:
+    """`psql \\copy` of a join; `tables`: the name and the prefix of the columns of each alias."""
+    wanted = []
+    for alias, (table, prefix) in tables.items():
+        found = _oracle.asked(
+            url,
+            "SELECT attname FROM pg_attribute WHERE attrelid = %s::regclass AND attnum > 0 ORDER BY attnum",
+            table,
+        )
+        names = [name for (name,) in found]
+        wanted += [f"{alias}.{_oracle.quoted(name)} AS {_oracle.quoted(prefix + name)}" for name in names]
+    return _oracle.copied(psql, url, f"SELECT {', '.join(wanted)} FROM {sources} ORDER BY {order}", folder)
+
+
+def sorted_lines(data: bytes) -> tuple[bytes, list[bytes]]:
+    header, lines = _oracle.split_csv(data)
+    return header, sorted(lines)
+
+
+def verified(run: Run) -> Run:
+    run.complete()
+    checked = _outhaul.command("verify", "--deep", run.folder / "manifest.json", at=run.folder)
+    assert checked.code == 0, checked.said
+    return run
+
+
+def test_every_type_to_one_stands_in_columns(database: str, psql: str, tmp_path: Path) -> None:
+    run = _outhaul.export(
+        database, "holders", tmp_path, include=["nasty"], nested=["nasty=columns"], format="csv"
+    )
+    tables = {"h": ("holders", ""), "n": ("nasty", "nasty.")}
+    join = "holders h LEFT JOIN nasty n ON n.id = h.nasty_id"
+    assert run.complete().data == joined(database, psql, tmp_path, join, "h.id", **tables)
+
+
+def test_every_type_is_repeated_for_each_line_below_it(database: str, psql: str, tmp_path: Path) -> None:
+    run = _outhaul.export(
+        database, "nasty", tmp_path, include=["holders"], nested=["holders=rows"], format="csv"
+    )
+    tables = {"n": ("nasty", ""), "h": ("holders", "holders.")}
+    join = "nasty n LEFT JOIN holders h ON n.id = h.nasty_id"
+    assert run.complete().data == joined(database, psql, tmp_path, join, "n.id, h.id", **tables)
+
+
+DEEP = ["region", "orders.line_items.options"]
+LINES = ["orders=rows", "orders.line_items=rows", "orders.line_items.options=rows"]
+JOIN = (
+    "customers c LEFT JOIN regions r ON r.id = c.region_id LEFT JOIN orders o ON o.customer_id = c.id"
+    " LEFT JOIN line_items l ON l.order_id = o.id LEFT JOIN options x ON x.line_item_id = l.id"
+)
+
+
+@pytest.mark.parametrize("cut", [{}, {"part_size": 3000, "workers": 2}, {"part_size": 3000, "parts": True}])
+def test_lines_of_lines_of_lines_in_one_part_and_in_many(
+    cut: dict[str, Any], database: str, psql: str, tmp_path: Path
+) -> None:
+    run = _outhaul.export(
+        database, "customers", tmp_path, include=DEEP, nested=LINES, format="csv", **cut
+    ).complete()
+    tables = {"c": ("customers", ""), "r": ("regions", "region."), "o": ("orders", "orders.")}
+    tables |= {"l": ("line_items", "orders.line_items."), "x": ("options", "orders.line_items.options.")}
+    expected = joined(database, psql, tmp_path, JOIN, "c.id, o.id, l.id, x.id", **tables)
+    header, lines = sorted_lines(expected)
+    found = [_oracle.split_csv(file.read_bytes()) for file in run.files]
+    assert {each[0] for each in found} == {header}
+    assert sorted(line for each in found for line in each[1]) == lines
+    assert (_outhaul.parts_of(run) > 3) is bool(cut)
+
+
+def test_cells_of_json_stand_beside_lines(database: str, tmp_path: Path) -> None:
+    """Rows of one relationship are lines, those of another one a cell, which stands in each of them."""
+    nested = ["line_items=rows", "customer=json"]
+    includes = ["customer", "line_items.options"]
+    run = _outhaul.export(
+        database, "orders", tmp_path, include=includes, nested=nested, format="csv"
+    ).complete()
+    rows = list(csv.DictReader(io.StringIO(run.data.decode(), newline=""), strict=True))
+    found = _oracle.asked(
+        database,
+        "SELECT o.id, l.id, (SELECT coalesce(json_agg(x.id ORDER BY x.id), '[]') FROM options x"
+        " WHERE x.line_item_id = l.id), o.customer_id FROM orders o LEFT JOIN line_items l ON l.order_id = o.id"
+        " ORDER BY o.id, l.id",
+    )
+    assert len(rows) == len(found)
+    for row, (order, line, options, customer) in zip(rows, found, strict=True):
+        assert (row["id"], row["line_items.id"]) == (str(order), "" if line is None else str(line))
+        inside = [one["id"] for one in json.loads(row["line_items.options"] or "[]")]
+        assert inside == options
+        assert json.loads(row["customer"])["id"] == customer
+
+
+@pytest.mark.parametrize("source", ["sqlite", "postgresql"])
+def test_both_sources_write_the_same_table(source: str, filled, tmp_path: Path) -> None:
+    """Numbers and texts of the shop, against a join by SQLite's own driver; in several parts, sorted."""
+    shop = Shop(customers=12, orders=80)
+    url = filled(source, shop)
+    run = _outhaul.export(
+        url,
+        "orders",
+        tmp_path,
+        fields="id,total,customer.name,line_items.quantity,line_items.amount,line_items.sku.code",
+        nested=["line_items=rows"],
+        delimiter="semicolon",
+        format="csv",
+        part_size=2000,
+    ).complete()
+    query = (
+        "SELECT o.id, printf('%.2f', o.total), c.name, l.quantity, printf('%.2f', l.amount), s.code, l.id IS NULL"
+        " FROM orders o JOIN customers c ON c.id = o.customer_id LEFT JOIN line_items l ON l.order_id = o.id"
+        " LEFT JOIN skus s ON s.id = l.sku_id ORDER BY o.id, l.id"
+    )
+    there = _oracle.stored(Path(filled("sqlite", shop).removeprefix("sqlite:///")), query)
+    expected = [
+        ["" if one is None else str(one) for one in (*row[:4], None if row[6] else row[4], row[5])]
+        for row in there
+    ]
+    header, *lines = csv.reader(io.StringIO(run.data.decode(), newline=""), delimiter=";", strict=True)
+    assert header == [
+        "id",
+        "total",
+        "customer.name",
+        "line_items.quantity",
+        "line_items.amount",
+        "line_items.sku.code",
+    ]
+    assert sorted(lines) == sorted(expected)
+    assert _outhaul.parts_of(run) > 1
+
+
+def test_lines_are_counted_by_a_join_of_their_own(database: str, tmp_path: Path) -> None:
+    run = verified(
+        _outhaul.export(
+            database, "orders", tmp_path, include=["line_items"], nested=["line_items=rows"], format="csv"
+        )
+    )
+    told = run.manifest
+    childless = _oracle.asked(
+        database, "SELECT count(*) FROM orders WHERE id NOT IN (SELECT order_id FROM line_items)"
+    )[0][0]
+    matched = told["selections"][0]["matched"]
+    assert childless > 0
+    assert matched["(csv)"] == matched["line_items"] + childless == len(_oracle.split_csv(run.data)[1])
+    assert told["files"][0]["related"] == told["parts"][0]["related"]
+    assert told["files"][0]["related"]["(csv)"] == matched["(csv)"]
+
+
+def test_what_cannot_stand_in_a_table_is_refused_before_anything_is_read(
+    database: str, tmp_path: Path
+) -> None:
+    both = ["line_items=rows", "customer.region=rows"]
+    run = _outhaul.export(
+        database, "orders", tmp_path, include=["line_items", "customer.region"], nested=both, format="csv"
+    )
+    assert run.code == 2
+    assert "customer.region leads to one row" in run.err
+    assert "One of: json, columns" in run.err
+    assert not run.folder.exists()
