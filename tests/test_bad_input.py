@@ -71,6 +71,24 @@ CASES: dict[str, Case] = {
     "path as format": Case({"format": "../formats/csv"}, "/format", ("../formats/csv", "csv")),
     "private format": Case({"format": "_assemble"}, "/format", ("_assemble", "csv")),
     "unknown compression": Case({"compress": "rar"}, "/compress", ("gzip",), "invalid"),
+    "unknown profile": Case(
+        {"format": "csv", "profile": "excel"}, "/profile", ("excel", "machine", "spreadsheet"), "invalid"
+    ),
+    "profile of json": Case({"profile": "spreadsheet"}, "/profile", ("csv", "json"), "invalid"),
+    "long delimiter": Case(
+        {"format": "csv", "delimiter": "::"}, "/delimiter", ("::", "semicolon"), "invalid"
+    ),
+    "nested as list": Case({"nested": ["customer"]}, "/nested", ("an object",), "invalid"),
+    "nested as number": Case({"nested": {"customer": 1}}, "/nested/customer", ("a string",), "invalid"),
+    "nothing to nest": Case(
+        {"format": "csv", "nested": {"customer": "columns"}}, "/nested/customer", ("customer", "Include it")
+    ),
+    "rows of one": Case(
+        {"format": "csv", "includes": ["customer"], "nested": {"customer": "rows"}},
+        "/nested/customer",
+        ("rows", "json, columns"),
+        "invalid",
+    ),
     "unknown field": Case({"fields": ["nummer"]}, FIELDS, ("orders", "nummer", "number", "placed_at")),
     "unknown related field": Case({"fields": ["customer.nam"]}, FIELDS, ("customers", "nam", "name", "born")),
     "unknown relationship": Case({"fields": ["custmer.name"]}, FIELDS, ("custmer", "customer", "line_items")),
@@ -182,7 +200,7 @@ BODIES: dict[str, tuple[bytes, int, str, str]] = {
         ORDERS.replace('"orders"', '"orders", "colour": 1').encode(),
         400,
         "PARAM_NOT_ALLOWED",
-        "colour is not allowed. One of: compress, dry_data, fields, filters",
+        "colour is not allowed. One of: compress, delimiter, dry_data, fields, filters",
     ),
     "a read-only attribute": (
         ORDERS.replace('"orders"', '"orders", "status": "completed"').encode(),

@@ -5,14 +5,14 @@ from __future__ import annotations
 import csv
 import io
 import json
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import psycopg
 import pytest
 
 from tests.system import _oracle, _outhaul
-from tests.system._outhaul import Run
+from tests.system._outhaul import Asker, Run
 from tests.system._shop import Shop
 from tests.system._types import fill
 
@@ -28,6 +28,19 @@ def database(postgres_module_url: str) -> str:
             " nullif(repeat('w', n % 3), '') FROM generate_series(1, 60) n; ANALYZE"
         )
     return postgres_module_url
+
+
+@pytest.fixture(scope="module")
+def asker(database: str, room: Path) -> Iterator[Asker]:
+    with _outhaul.serving(database, room / "whole") as service:
+        yield service.asker()
+
+
+@pytest.fixture(scope="module")
+def divider(database: str, room: Path) -> Iterator[Asker]:
+    """Asks a service that cuts everything into many parts, read by two workers."""
+    with _outhaul.serving(database, room / "cut", part_bytes=3000, workers=2) as service:
+        yield service.asker()
 
 
 def joined(url: str, psql: str, folder: Path, sources: str, order: str, **tables: tuple[str, str]) -> bytes:
@@ -56,57 +69,78 @@ def verified(run: Run) -> Run:
     return run
 
 
-def test_every_type_to_one_stands_in_columns(database: str, psql: str, tmp_path: Path) -> None:
-    run = _outhaul.export(
-        database, "holders", tmp_path, include=["nasty"], nested=["nasty=columns"], format="csv"
-    )
+def test_every_type_to_one_stands_in_columns(asker: Asker, database: str, psql: str, tmp_path: Path) -> None:
+    export_id = asker.create("holders", "csv", includes=["nasty"], nested={"nasty": "columns"})
     tables = {"h": ("holders", ""), "n": ("nasty", "nasty.")}
     join = "holders h LEFT JOIN nasty n ON n.id = h.nasty_id"
-    assert run.complete().data == joined(database, psql, tmp_path, join, "h.id", **tables)
+    expected = joined(database, psql, tmp_path, join, "h.id", **tables)
+    assert _oracle.plain(asker.file(export_id)) == expected
 
 
-def test_every_type_is_repeated_for_each_line_below_it(database: str, psql: str, tmp_path: Path) -> None:
-    run = _outhaul.export(
-        database, "nasty", tmp_path, include=["holders"], nested=["holders=rows"], format="csv"
-    )
+def test_every_type_is_repeated_for_each_line_below_it(
+    asker: Asker, database: str, psql: str, tmp_path: Path
+) -> None:
+    export_id = asker.create("nasty", "csv", includes=["holders"], nested={"holders": "rows"})
     tables = {"n": ("nasty", ""), "h": ("holders", "holders.")}
     join = "nasty n LEFT JOIN holders h ON n.id = h.nasty_id"
-    assert run.complete().data == joined(database, psql, tmp_path, join, "n.id, h.id", **tables)
+    expected = joined(database, psql, tmp_path, join, "n.id, h.id", **tables)
+    assert _oracle.plain(asker.file(export_id)) == expected
 
 
 DEEP = ["region", "orders.line_items.options"]
-LINES = ["orders=rows", "orders.line_items=rows", "orders.line_items.options=rows"]
+LINES = {"orders": "rows", "orders.line_items": "rows", "orders.line_items.options": "rows"}
 JOIN = (
     "customers c LEFT JOIN regions r ON r.id = c.region_id LEFT JOIN orders o ON o.customer_id = c.id"
     " LEFT JOIN line_items l ON l.order_id = o.id LEFT JOIN options x ON x.line_item_id = l.id"
 )
 
 
-@pytest.mark.parametrize("cut", [{}, {"part_size": 3000, "workers": 2}, {"part_size": 3000, "parts": True}])
-def test_lines_of_lines_of_lines_in_one_part_and_in_many(
-    cut: dict[str, Any], database: str, psql: str, tmp_path: Path
-) -> None:
-    run = _outhaul.export(
-        database, "customers", tmp_path, include=DEEP, nested=LINES, format="csv", **cut
-    ).complete()
+@pytest.fixture(scope="module")
+def deep(database: str, psql: str, room: Path) -> bytes:
+    """Customers with their regions, orders, line items and options, one line for each option."""
     tables = {"c": ("customers", ""), "r": ("regions", "region."), "o": ("orders", "orders.")}
     tables |= {"l": ("line_items", "orders.line_items."), "x": ("options", "orders.line_items.options.")}
-    expected = joined(database, psql, tmp_path, JOIN, "c.id, o.id, l.id, x.id", **tables)
-    header, lines = sorted_lines(expected)
-    found = [_oracle.split_csv(file.read_bytes()) for file in run.files]
+    return joined(database, psql, room, JOIN, "c.id, o.id, l.id, x.id", **tables)
+
+
+def test_lines_stand_below_lines_below_lines(asker: Asker, deep: bytes) -> None:
+    export_id = asker.create("customers", "csv", includes=DEEP, nested=LINES)
+    assert sorted_lines(_oracle.plain(asker.file(export_id))) == sorted_lines(deep)
+
+
+def test_many_parts_hold_every_line_once(divider: Asker, deep: bytes) -> None:
+    export_id = divider.create("customers", "csv", includes=DEEP, nested=LINES)
+    assert sorted_lines(_oracle.plain(divider.file(export_id))) == sorted_lines(deep)
+    assert _outhaul.parts_of(divider.manifest(export_id)) > 3
+
+
+def test_numbered_files_hold_every_line_once(database: str, deep: bytes, tmp_path: Path) -> None:
+    ways = [f"{path}={way}" for path, way in LINES.items()]
+    run = _outhaul.export(
+        *(database, "customers", tmp_path),
+        include=DEEP,
+        nested=ways,
+        format="csv",
+        part_size=3000,
+        parts=True,
+    )
+    header, lines = sorted_lines(deep)
+    found = [_oracle.split_csv(file.read_bytes()) for file in verified(run).files]
+    assert len(found) > 3
     assert {each[0] for each in found} == {header}
     assert sorted(line for each in found for line in each[1]) == lines
-    assert (_outhaul.parts_of(run) > 3) is bool(cut)
 
 
-def test_cells_of_json_stand_beside_lines(database: str, tmp_path: Path) -> None:
+def test_cells_of_json_stand_beside_lines(asker: Asker, database: str) -> None:
     """Rows of one relationship are lines, those of another one a cell, which stands in each of them."""
-    nested = ["line_items=rows", "customer=json"]
-    includes = ["customer", "line_items.options"]
-    run = _outhaul.export(
-        database, "orders", tmp_path, include=includes, nested=nested, format="csv"
-    ).complete()
-    rows = list(csv.DictReader(io.StringIO(run.data.decode(), newline=""), strict=True))
+    export_id = asker.create(
+        "orders",
+        "csv",
+        includes=["customer", "line_items.options"],
+        nested={"line_items": "rows", "customer": "json"},
+    )
+    data = _oracle.plain(asker.file(export_id)).decode()
+    rows = list(csv.DictReader(io.StringIO(data, newline=""), strict=True))
     found = _oracle.asked(
         database,
         "SELECT o.id, l.id, (SELECT coalesce(json_agg(x.id ORDER BY x.id), '[]') FROM options x"
@@ -159,19 +193,15 @@ def test_both_sources_write_the_same_table(source: str, filled, tmp_path: Path) 
     assert _outhaul.parts_of(run) > 1
 
 
-def test_lines_are_counted_by_a_join_of_their_own(database: str, tmp_path: Path) -> None:
-    run = verified(
-        _outhaul.export(
-            database, "orders", tmp_path, include=["line_items"], nested=["line_items=rows"], format="csv"
-        )
-    )
-    told = run.manifest
+def test_lines_are_counted_by_a_join_of_their_own(asker: Asker, database: str) -> None:
+    export_id = asker.create("orders", "csv", includes=["line_items"], nested={"line_items": "rows"})
+    told, data = asker.manifest(export_id), _oracle.plain(asker.file(export_id))
     childless = _oracle.asked(
         database, "SELECT count(*) FROM orders WHERE id NOT IN (SELECT order_id FROM line_items)"
     )[0][0]
     matched = told["selections"][0]["matched"]
     assert childless > 0
-    assert matched["(csv)"] == matched["line_items"] + childless == len(_oracle.split_csv(run.data)[1])
+    assert matched["(csv)"] == matched["line_items"] + childless == len(_oracle.split_csv(data)[1])
     assert told["files"][0]["related"] == told["parts"][0]["related"]
     assert told["files"][0]["related"]["(csv)"] == matched["(csv)"]
 

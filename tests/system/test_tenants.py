@@ -320,3 +320,31 @@ def test_lists_and_progress_count_only_the_own_rows(
     last = askers[OMEGA].finish(export_id)
     own = len(keys_of(service, OMEGA, resource))
     assert (last["records_count"], last["processed_count"], last["progress"]) == (own, own, 100.0)
+
+
+TABLES: list[tuple[str, list[str], dict[str, str]]] = [
+    ("orders", ["referrer", "line_items.sku"], {"line_items": "rows"}),
+    ("orders", ["customer.orders_by_referrer"], {"customer.orders_by_referrer": "rows"}),
+    ("customers", ["orders.line_items.sku"], {"orders": "rows", "orders.line_items": "rows"}),
+    (
+        "line_items",
+        ["sku", "order.referrer"],
+        {"sku": "columns", "order": "columns", "order.referrer": "columns"},
+    ),
+    ("tags", ["order_tags.order.referrer"], {"order_tags": "rows"}),
+]
+
+
+@pytest.mark.parametrize("company", [ALPHA, OMEGA])
+def test_columns_and_lines_of_a_table_hold_nothing_of_the_other(
+    company: int, service: Service, askers: dict[int, Asker]
+) -> None:
+    for resource, includes, nested in TABLES:
+        export_id = askers[company].create(resource, "csv", includes=includes, nested=nested)
+        data = _oracle.plain(askers[company].file(export_id))
+        rows = _oracle.rows("csv", data)
+        assert sorted(set(_oracle.numbers(rows, "id"))) == keys_of(service, company, resource)
+        assert canaries(company) in data
+        assert canaries(other(company)) not in data
+        told = askers[company].manifest(export_id)["selections"][0]["matched"]
+        assert told.get("(csv)", told[""]) == len(rows)

@@ -62,7 +62,9 @@ def creation(data: Any) -> Draft:
         fields=tuple(given.get("fields") or ()),
         includes=tuple(given.get("includes") or ()),
         filters=given.get("filters") or {},
+        nested=given.get("nested") or {},
     )
+    table = {name: given[name] for name in ("profile", "delimiter") if given.get(name) is not None}
     return Draft(
         selections=(selection,),
         formats=(given.get("format") or "json",),
@@ -71,6 +73,7 @@ def creation(data: Any) -> Draft:
         reference_origin=given.get("reference_origin"),
         metadata=given.get("metadata") or {},
         dialect="commercelayer",
+        **table,
     )
 
 
@@ -162,6 +165,13 @@ def _texts(name: str, value: Any) -> None:
         raise WrongValue("must be an array of strings", where=(name,), wrong=_shown(value))
 
 
+def _ways(name: str, value: Any) -> None:
+    mapping(name, value)
+    for path, way in (value or {}).items():
+        if not isinstance(way, str):
+            raise WrongValue("must be a string", where=(name, path), wrong=_shown(way))
+
+
 def _compress(name: str, value: Any) -> None:
     if value is not None and value != "gzip":
         raise WrongValue("must be gzip or null", where=(name,), wrong=_shown(value), choices=("gzip", "null"))
@@ -193,7 +203,11 @@ CREATION: Mapping[str, Check] = {
     "reference": text,
     "reference_origin": text,
     "metadata": _metadata,
-    "compress": _compress,  # ours, not Commerce Layer's: null for a plain file
+    # Ours, not Commerce Layer's: null for a plain file, and what a CSV is to be like.
+    "compress": _compress,
+    "nested": _ways,
+    "profile": text,
+    "delimiter": text,
 }
 UPDATE: Mapping[str, Check] = {
     "_start": flag,
