@@ -92,7 +92,7 @@ class Asker:
     def __init__(self, outhaul: Outhaul, client: httpx.Client, **granted: Any) -> None:
         granted = granted or {"all_tenants": True}
         self.token, self.kept = outhaul.access.make_token("test", **granted)
-        self.client = client
+        self.client, self.outhaul = client, outhaul
 
     def call(self, method: str, path: str, **more: Any) -> Any:
         headers = {"Authorization": f"Bearer {self.token}", "Accept": MEDIA_TYPE, "Content-Type": MEDIA_TYPE}

@@ -200,10 +200,11 @@ def web(outhaul: Outhaul, own: str) -> ASGIApp:
 
     settings = outhaul.settings
     found = [siblings.load(dialects, name) for name in siblings.names(dialects)]
-    routes: list[BaseRoute] = [
-        Mount(dialect.PREFIX, dialect.build(outhaul.exports, outhaul.access, max_body=settings.max_body))
-        for dialect in found
-    ]
+    routes: list[BaseRoute] = []
+    for dialect in found:
+        own_settings = {name: getattr(settings, name) for name in dialect.SETTINGS}
+        made = dialect.build(outhaul.exports, outhaul.access, max_body=settings.max_body, **own_settings)
+        routes.append(Mount(dialect.PREFIX, made))
     routes.append(dialects.links(outhaul.exports))
     router = Router(routes, redirect_slashes=False)
     places = [LINKS, *(dialect.PREFIX for dialect in found)]

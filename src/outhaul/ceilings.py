@@ -32,7 +32,7 @@ class Ceiling:
     def admit(self, resource: str, matched: int) -> None:
         """TooMuch when more rows match than may be exported."""
         if self.records is not None and matched > self.records:
-            raise _refusal(f"{matched:,} rows of {resource} match", matched, self.records, "")
+            raise _refusal(f"{matched:,} rows of {resource} match", matched, self.records, "", "matched")
 
     def expect(self, resource: str, size: int) -> None:
         """TooMuch when so many bytes are estimated that the limit cannot be kept."""
@@ -54,10 +54,10 @@ def _least(one: int | None, other: int | None) -> int | None:
     return min((each for each in (one, other) if each is not None), default=None)
 
 
-def _refusal(what: str, value: int, limit: int, unit: str) -> TooMuch:
+def _refusal(what: str, value: int, limit: int, unit: str, where: str = "filters") -> TooMuch:
     return TooMuch(
         f"{what}; {limit:,}{unit} are the most that may be exported at once.",
         hint=FEWER,
-        where=("filters",),
+        where=(where,),
         facts={"value": value, "limit": limit},
     )

@@ -16,7 +16,7 @@ from outhaul import downloads, formats, plan, siblings, sources
 from outhaul.catalog import Catalog
 from outhaul.ceilings import UNLIMITED, Ceiling
 from outhaul.downloads import MANIFEST, Link
-from outhaul.errors import Gone, NoRoom, NotAllowed, NotFound, SchemaChanged
+from outhaul.errors import Gone, NoRoom, NotAllowed, NotFound, NothingMatches, SchemaChanged
 from outhaul.export import Caller, Draft, Export, Selection, Sight, Status, View
 from outhaul.ledger import NEWEST, PLAIN, Event, Ledger
 from outhaul.plan import Plan
@@ -119,8 +119,9 @@ class Exports:
             ceiling=self._terms.ceiling,
         )
 
-    def create(self, caller: Caller, draft: Draft) -> Export:
-        """A new export, if all of it can be served; every refusal comes before anything is written or read."""
+    def create(self, caller: Caller, draft: Draft, *, least: int = 0) -> Export:
+        """A new export, if all of it can be served; every refusal comes before anything is written. `least`: rows
+        below which it is refused as NothingMatches, if they can be counted in time."""
         _may_change(caller)
         made = self.plan(caller, draft)
         self._room()
@@ -128,6 +129,12 @@ class Exports:
         for node, rows in zip(made.selections, counts, strict=False):
             node.ceiling.admit(node.resource, rows)
         matched = sum(counts) if len(counts) == len(made.selections) else None
+        if matched is not None and matched < least:
+            raise NothingMatches(
+                f"must be greater than {least - 1}",
+                where=("matched",),
+                facts={"value": matched, "limit": least - 1},
+            )
         export = self._ledger.create(caller=caller, draft=draft, plan=made, matched=matched)
         self._nudge()
         return export

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -162,7 +164,10 @@ def test_a_relationship_has_data_only_when_it_is_included() -> None:
 @pytest.fixture(scope="module")
 def asker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Asker]:
     """Of a service whose workers sleep: exports stay as they are."""
-    asleep = of_shop(shop(tmp_path_factory.mktemp("lists")))
+    place = shop(tmp_path_factory.mktemp("lists"))
+    with closing(sqlite3.connect(place / "shop.db")) as source:
+        source.executescript("INSERT INTO countries VALUES (1, 'Elsewhere')")
+    asleep = of_shop(place)
     with asleep.ledger, served(asleep) as client:
         asleep.ledger.migrate()
         yield Asker(asleep, client)

@@ -2,7 +2,9 @@
 
 Each sibling has
     PREFIX: str                                        where it lives under the public address: "/api"
-    build(exports, access, *, max_body) -> ASGI app    its own routes, media types and errors; `max_body` in bytes
+    SETTINGS: tuple[str, ...]                          names of the settings that it alone is given
+    build(exports, access, *, max_body, **settings)    an ASGI app with its own routes, media types and errors;
+                                                       `max_body` in bytes
 The app that mounts it puts into each request's scope
     "outhaul.base": str     the address under which the caller reached us, without a slash at its end
     "outhaul.trace": str    64 hexadecimal digits that name this request in answers and in the log

@@ -1,5 +1,5 @@
 """Commerce Layer's `/api/exports`: a JSON:API of exports with gzipped files behind short-lived links."""
 
-from outhaul.dialects.commercelayer.routes import PREFIX, build
+from outhaul.dialects.commercelayer.routes import PREFIX, SETTINGS, build
 
-__all__ = ["PREFIX", "build"]
+__all__ = ["PREFIX", "SETTINGS", "build"]

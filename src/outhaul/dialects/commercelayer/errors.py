@@ -140,10 +140,15 @@ WORDS: Mapping[type[errors.OuthaulError], Words] = {
 }
 
 # A place in the core's request -> the one on the wire, which takes a single resource and a single format.
-ATTRIBUTES = {"resource": "resource_type", "formats": "format"}
+ATTRIBUTES = {"resource": "resource_type", "formats": "format", "matched": "records_count"}
 IMPLIED: Mapping[type[errors.OuthaulError], tuple[str, ...]] = {
     errors.WrongState: ("status",),
     errors.NothingMatches: ("records_count",),
+}
+# How a broken limit on the number of records is said: clients print both numbers out of `meta`.
+COUNTED = {
+    "less_than_or_equal_to": "must be less than or equal to {limit}",
+    "greater_than": "must be greater than {limit}",
 }
 LONGEST = 2_000  # characters of a text, so that a refusal is not larger than anybody reads
 LONGEST_VALUE = 200
@@ -173,6 +178,10 @@ def document(error: errors.OuthaulError, trace: str, *, openly: bool = False) ->
         detail = f"{error.outside} Mention {trace} when you report it."
     if said.rule and where:
         detail = f"{'.'.join(where)} - {error}"
+    if where == ("records_count",) and "limit" in error.facts:
+        title = COUNTED[said.rule].format(**error.facts)
+        more = str(error).removeprefix(title).strip()
+        detail = f"records_count - {title}. {more}" if more else f"records_count - {title}"
     entry: dict[str, Any] = {"title": title[:LONGEST], "detail": detail[:LONGEST], "code": said.code}
     if isinstance(error, InQuery) and where:
         entry["source"] = {"parameter": where[0]}

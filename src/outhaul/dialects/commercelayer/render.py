@@ -40,11 +40,16 @@ WHOLE = Shape()
 @dataclass(frozen=True, slots=True)
 class Setting:
     """What an answer holds beside the export: `base` is the absolute address of `/api`, `trace` names the request.
-    `openly`: the asker may read what is the operator's own."""
+    `openly`: the asker may read what is the operator's own; `failed`: the word for a failed export, for clients that
+    would ask for ever."""
 
     base: str
     trace: str
     openly: bool = False
+    failed: str = "failed"
+
+    def word(self, status: Status) -> str:
+        return self.failed if status is Status.FAILED else STATUSES[status]
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +62,7 @@ class Links:
 
 def view(setting: Setting) -> View:
     """Exports as lists compare with them: in the words of the wire."""
-    words: dict[Status, str] = {one: word for one, word in STATUSES.items() if one is not Status.EXPIRED}
+    words: dict[Status, str] = {one: setting.word(one) for one in STATUSES if one is not Status.EXPIRED}
     return View(FILTERABLE, words, EVENTS, json.dumps(GONE), LINKS, setting.openly)
 
 
@@ -73,7 +78,10 @@ def resource(
     own = f"{setting.base}/exports/{quote(export.id, safe='')}"
     manifest = {"manifest": links.manifest} if links.manifest else {}
     attributes = (
-        _asked(export) | _lived(export) | {"attachment_url": links.attachment} | _kept(export, setting)
+        _asked(export, setting)
+        | _lived(export)
+        | {"attachment_url": links.attachment}
+        | _kept(export, setting)
     )
     related: dict[str, Any] = {
         name: {"links": {"self": f"{own}/relationships/{name}", "related": f"{own}/{name}"}}
@@ -127,12 +135,12 @@ def page(data: Sequence[dict[str, Any]], total: int, asked: Asked, setting: Sett
     return {"data": list(data), "meta": {"record_count": total, "page_count": last}, "links": links}
 
 
-def _asked(export: Export) -> dict[str, Any]:
+def _asked(export: Export, setting: Setting) -> dict[str, Any]:
     selection = export.draft["selections"][0]
     return {
         "resource_type": selection["resource"],
         "format": export.draft["formats"][0],
-        "status": status(export),
+        "status": status(export, setting),
         "includes": list(selection["includes"]),
         "fields": list(selection["fields"]),
         "filters": dict(selection["filters"]),
@@ -164,11 +172,11 @@ def _kept(export: Export, setting: Setting) -> dict[str, Any]:
     }
 
 
-def status(export: Export) -> str:
+def status(export: Export, setting: Setting) -> str:
     """The wire's word; an export that expires before it was completed keeps the word it had."""
     if export.status is Status.EXPIRED and export.completed_at is None:
-        return STATUSES[Status.FAILED if export.failed_at else Status.INTERRUPTED]
-    return STATUSES[export.status]
+        return setting.word(Status.FAILED if export.failed_at else Status.INTERRUPTED)
+    return setting.word(export.status)
 
 
 def _errors(export: Export, setting: Setting) -> dict[str, str]:

@@ -20,6 +20,7 @@ from outhaul.export import Caller, Export
 from outhaul.service import Event, Exports
 
 PREFIX = "/api"
+SETTINGS = ("failed_as_interrupted",)
 MEDIA_TYPE = "application/vnd.api+json"
 ACCEPTED = {MEDIA_TYPE, "application/json", "application/*", "*/*"}
 HTTP_ERRORS: dict[int, OuthaulError] = {405: errors.NoSuchMethod("This address does not know that method.")}
@@ -31,10 +32,14 @@ class Document(JSONResponse):
     media_type = MEDIA_TYPE
 
 
-def build(exports: Exports, access: Access, *, max_body: int) -> ASGIApp:
-    """The dialect as an app of its own, to be mounted under PREFIX."""
+def build(
+    exports: Exports, access: Access, *, max_body: int, failed_as_interrupted: Sequence[str] = ()
+) -> ASGIApp:
+    """The dialect as an app of its own, to be mounted under PREFIX. `failed_as_interrupted`: what the names of clients
+    begin with that know no failed exports and would ask for ever; they are shown interrupted ones."""
     app = FastAPI(openapi_url=None, redirect_slashes=False, default_response_class=Document)
     app.state.exports, app.state.access, app.state.max_body = exports, access, max_body
+    app.state.failed_as_interrupted = tuple(failed_as_interrupted)
     app.include_router(router)
     app.add_exception_handler(OuthaulError, _refused)
     app.add_exception_handler(HTTPException, _refused)
@@ -150,7 +155,7 @@ def list_exports(request: Request, caller: SignedIn) -> Document:
 @router.post("/exports")
 def create(request: Request, caller: SignedIn, given: Body) -> Document:
     shape = query.shape(asked(request))
-    export = _exports(request).create(caller, parse.creation(given))
+    export = _exports(request).create(caller, parse.creation(given), least=1)
     return _single(request, caller, export, shape, 201)
 
 
@@ -192,10 +197,12 @@ def _exports(request: Request) -> Exports:
 
 
 def _setting(request: Request) -> render.Setting:
+    agent = request.headers.get("user-agent", "")
     return render.Setting(
         base=request.scope["outhaul.base"] + PREFIX,
         trace=request.scope["outhaul.trace"],
         openly=request.state.openly,
+        failed="interrupted" if agent.startswith(request.app.state.failed_as_interrupted) else "failed",
     )
 
 

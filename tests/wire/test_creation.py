@@ -1,0 +1,122 @@
+"""Creating exports as Commerce Layer's contract says: what is refused by number, and what failure looks like after."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from outhaul.ledger.tables import exports
+from tests.served import ROWS, Asker, of_shop, served, shop
+
+GOLDEN = json.loads((Path(__file__).parent / "commercelayer" / "errors.json").read_text())
+AGENTS = ("CLI-exports/4.0.5", "@commercelayer/cli/6.9.7")
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return shop(tmp_path_factory.mktemp("creation"))
+
+
+def asleep(place: Path, state: str, **flags: Any) -> Iterator[Asker]:
+    """Somebody who asks a service whose workers sleep."""
+    outhaul = of_shop(place, state, **flags)
+    with outhaul.ledger, served(outhaul) as client:
+        outhaul.ledger.migrate()
+        yield Asker(outhaul, client)
+
+
+@pytest.fixture(scope="module")
+def asker(place: Path) -> Iterator[Asker]:
+    yield from asleep(place, "plain")
+
+
+@pytest.fixture(scope="module")
+def limited(place: Path) -> Iterator[Asker]:
+    yield from asleep(place, "limited", max_records=10)
+
+
+def count(asker: Asker) -> int:
+    found: int = asker.call("GET", "/exports").json()["meta"]["record_count"]
+    return found
+
+
+def test_an_export_that_nothing_matches_is_refused_before_it_is_made(asker: Asker) -> None:
+    before = count(asker)
+    answer = asker.ask(resource_type="orders", filters={"note_eq": "nobody's"})
+    expected = GOLDEN["nothing_matches"]
+    assert (answer.status_code, answer.json()) == (expected["status"], expected["body"])
+    assert count(asker) == before
+
+
+def test_an_export_of_too_many_records_is_refused_with_both_numbers(limited: Asker) -> None:
+    answer = limited.ask(resource_type="orders")
+    (error,) = answer.json()["errors"]
+    (expected,) = GOLDEN["too_many"]["body"]["errors"]
+    assert answer.status_code == 422
+    assert error["detail"].startswith(expected["detail"])
+    assert error["meta"] == {"error": "less_than_or_equal_to", "value": ROWS, "count": 10}
+    same = {"detail": "", "meta": {}}
+    assert error | same == expected | same
+    assert count(limited) == 0
+    assert limited.ask(resource_type="orders", filters={"id_lteq": 10}).status_code == 201
+
+
+@pytest.mark.parametrize(
+    "attributes", [{}, {"format": "docx"}, {"filters": {"prise_eq": 1}}, {"fields": ["prise"]}]
+)
+def test_every_422_has_a_rule_for_the_clients_that_read_it_unasked(
+    asker: Asker, attributes: dict[str, Any]
+) -> None:
+    answer = asker.ask(**({"resource_type": "orders"} | attributes if attributes else {}))
+    assert answer.status_code == 422
+    assert all(error["meta"]["error"] for error in answer.json()["errors"])
+
+
+@pytest.fixture
+def failed(asker: Asker) -> str:
+    """The id of an export that has failed."""
+    export_id: str = asker.ask(resource_type="orders").json()["data"]["id"]
+    why = [{"error": "SourceTimeout", "message": "query timeout", "hint": "Ask for less."}]
+    with asker.outhaul.ledger._write() as write:
+        ours = exports.update().where(exports.c.id == export_id)
+        write.execute(ours.values(status="failed", errors=why, failed_at=exports.c.created_at))
+    return export_id
+
+
+@pytest.mark.parametrize("agent", AGENTS)
+def test_the_official_command_line_is_shown_an_end_that_it_knows(
+    asker: Asker, failed: str, agent: str
+) -> None:
+    def shown(headers: dict[str, str]) -> dict[str, Any]:
+        found: dict[str, Any] = asker.call("GET", f"/exports/{failed}", headers=headers).json()["data"][
+            "attributes"
+        ]
+        return found
+
+    ours, theirs = shown({}), shown({"User-Agent": agent})
+    assert (ours.pop("status"), theirs.pop("status")) == ("failed", "interrupted")
+    assert theirs == ours
+    assert theirs["errors_log"] == {"SourceTimeout": "query timeout Ask for less."}
+
+
+def test_a_list_is_filtered_by_the_word_that_is_shown(asker: Asker, failed: str) -> None:
+    def found(word: str, **headers: str) -> bool:
+        answer = asker.call("GET", f"/exports?filter[q][status_eq]={word}&page[size]=25", headers=headers)
+        return failed in [one["id"] for one in answer.json()["data"]]
+
+    agent = {"User-Agent": AGENTS[0]}
+    assert [found("failed"), found("interrupted")] == [True, False]
+    assert [found("failed", **agent), found("interrupted", **agent)] == [False, True]
+
+
+def test_the_service_can_be_set_to_show_failures_to_everybody(place: Path) -> None:
+    for asker in asleep(place, "open", failed_as_interrupted=()):
+        export_id = asker.ask(resource_type="orders").json()["data"]["id"]
+        with asker.outhaul.ledger._write() as write:
+            write.execute(exports.update().values(status="failed", failed_at=exports.c.created_at))
+        answer = asker.call("GET", f"/exports/{export_id}", headers={"User-Agent": AGENTS[0]})
+        assert answer.json()["data"]["attributes"]["status"] == "failed"
