@@ -70,7 +70,7 @@ CASES: dict[str, Case] = {
     "unknown format": Case({"format": "xlsb"}, "/format", ("xlsb", "csv", "json", "ndjson")),
     "path as format": Case({"format": "../formats/csv"}, "/format", ("../formats/csv", "csv")),
     "private format": Case({"format": "_assemble"}, "/format", ("_assemble", "csv")),
-    "unknown compression": Case({"compress": "rar"}, "/compress", ("gzip",), "invalid"),
+    "unknown compression": Case({"compress": "rar"}, "/compress", ("rar", "gzip")),
     "unknown profile": Case(
         {"format": "csv", "profile": "excel"}, "/profile", ("excel", "machine", "spreadsheet"), "invalid"
     ),

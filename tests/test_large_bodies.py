@@ -23,9 +23,9 @@ def document(**attributes: Any) -> dict[str, Any]:
     return {"data": {"type": "exports", "attributes": {"resource_type": "skus"} | attributes}}
 
 
-@pytest.mark.parametrize("odd", [[], {}, ["gzip"], 7, "zip", True])
+@pytest.mark.parametrize("odd", [[], {}, ["gzip"], 7, True])
 def test_an_odd_compression_is_refused_in_words(odd: Any) -> None:
-    with pytest.raises(WrongValue, match="gzip or null"):
+    with pytest.raises(WrongValue, match="must be a string"):
         parse.creation(document(compress=odd))
 
 

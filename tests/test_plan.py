@@ -85,6 +85,10 @@ def test_a_node_knows_its_table_key_and_way() -> None:
     assert root.key[0].native == "bigint"
 
 
+GZIP = ("gzip", "zstd")
+COMPRESSIONS = dict.fromkeys(FORMATS, GZIP)
+
+
 def test_the_plan_keeps_what_the_draft_says() -> None:
     draft = Draft(
         (Selection("skus"), Selection("orders")),
@@ -94,7 +98,7 @@ def test_the_plan_keeps_what_the_draft_says() -> None:
         fragment_bytes=500,
         fragment_rows=7,
     )
-    made = build(SHOP, draft, EVERYBODY, formats=FORMATS)
+    made = build(SHOP, draft, EVERYBODY, formats=FORMATS, compressions=COMPRESSIONS)
     assert [node.resource for node in made.selections] == ["skus", "orders"]
     assert made.formats == ("csv", "json")
     assert (made.compress, made.part_bytes, made.fragment_bytes, made.fragment_rows) == (
@@ -202,7 +206,7 @@ def test_what_cannot_be_is_refused_at_once_with_what_can(
             ("formats", 1),
             FORMATS,
         ),
-        (Draft((Selection("skus"),), compress="zip"), errors.UnknownSibling, ("compress",), ("gzip",)),
+        (Draft((Selection("skus"),), compress="zip"), errors.UnknownSibling, ("compress",), GZIP),
         (Draft((Selection("skus"),), part_bytes=0), errors.WrongValue, ("part_bytes",), ()),
         (Draft((Selection("skus"),), fragment_bytes=-1), errors.WrongValue, ("fragment_bytes",), ()),
         (Draft((Selection("skus"),), fragment_rows=True), errors.WrongValue, ("fragment_rows",), ()),
@@ -212,7 +216,7 @@ def test_a_draft_that_is_no_export_is_refused(
     draft: Draft, error: type[errors.Refused], where: tuple[Any, ...], choices: tuple[str, ...]
 ) -> None:
     with pytest.raises(error) as caught:
-        build(SHOP, draft, EVERYBODY, formats=FORMATS)
+        build(SHOP, draft, EVERYBODY, formats=FORMATS, compressions=COMPRESSIONS)
     assert (caught.value.where, caught.value.choices) == (where, choices)
     assert all(choice in str(caught.value) for choice in choices)
 

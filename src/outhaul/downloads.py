@@ -7,20 +7,20 @@ import hashlib
 import re
 import unicodedata
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import astuple, dataclass
+from dataclasses import asdict, astuple, dataclass
 from datetime import UTC, datetime
-from itertools import product
+from itertools import groupby, product
 from types import ModuleType
 from typing import Any, Protocol
 from urllib.parse import quote
 
 from itsdangerous import BadData, URLSafeSerializer
 
-from outhaul import deflate, formats, siblings
+from outhaul import archive, deflate, formats, siblings
 from outhaul.errors import BadRange, Gone, NotFound
 from outhaul.export import Artifact, Fragment
 from outhaul.ledger import Facts
-from outhaul.plan import Plan
+from outhaul.plan import Node
 
 MANIFEST = "manifest.json"
 PIECE = 1 << 20
@@ -33,77 +33,149 @@ class Store(Protocol):
     def read(self, key: str, start: int = 0, length: int | None = None) -> Iterator[bytes]: ...
 
 
-def artifacts(facts: Facts, *, numbered: bool = False) -> tuple[Artifact, ...]:
+def artifacts(facts: Facts, *, numbered: bool = False, archived: bool = True) -> tuple[Artifact, ...]:
     """One file for each selection and format; with `numbered` one complete file for each fragment.
 
-    A selection without rows is a readable empty file. Names are safe and differ in more than case.
+    Where the fragments of a format are whole files that cannot be joined, several are one ZIP of numbered files, or
+    without `archived` those files themselves. A selection without rows is a readable empty file. Names are safe and
+    differ in more than case.
     """
     plan, names = facts.plan, Names()
     made: list[Artifact] = []
     for selection, name in product(range(len(plan.selections)), plan.formats):
         mine = [one for one in facts.fragments if (one.selection, one.format) == (selection, name)]
         mine.sort(key=lambda one: (one.part, one.seq))
+        form = siblings.load(formats, name)
+        compress = formats.around(form, plan.compress)
+        framing = Framing(facts.export.id, plan.selections[selection], selection, name, form, compress)
         stem = safe(plan.selections[selection].resource)
-        suffix = f".{siblings.load(formats, name).SUFFIX}{'.gz' if plan.compress else ''}"
-        files = [[one] for one in mine] or [[]] if numbered else [mine]
-        for number, fragments in enumerate(files, 1):
-            tail = f"-{number:0{max(3, len(str(len(files))))}}" if numbered else ""
-            called = names.take(stem + tail, suffix)
-            made.append(_artifact(facts.export.id, plan, selection, name, called, fragments))
+        suffix = f".{form.SUFFIX}{WRAPS[compress].suffix if compress else ''}"
+        apart = form.JOINT is None and len(mine) > 1
+        if apart and archived and not numbered:
+            files = zip(_numbered(stem, suffix, len(mine)), mine, strict=True)
+            made.append(framing.archive(names.take(stem, f"{suffix}.{archive.SUFFIX}"), tuple(files)))
+        elif apart or numbered:
+            pieces = [[one] for one in mine] or [[]]
+            for stem_of, fragments in zip(_numbered(stem, "", len(pieces)), pieces, strict=True):
+                made.append(framing.file(names.take(stem_of, suffix), fragments))
+        else:
+            made.append(framing.file(names.take(stem, suffix), mine))
     return tuple(made)
 
 
-def _artifact(
-    export: str, plan: Plan, selection: int, name: str, called: str, fragments: Sequence[Fragment]
-) -> Artifact:
-    form = siblings.load(formats, name)
-    texts = _framed(form, plan, selection, fragments)
-    crc, raw_length = deflate.combine(
-        (deflate.crc32(one), len(one)) if isinstance(one, bytes) else (one.crc32, one.raw_length)
-        for one in texts
-    )
-    layout = _layout(texts, gzip_ending=deflate.gzip_ending(crc, raw_length) if plan.compress else None)
-    return Artifact(
-        export=export,
-        selection=selection,
-        format=name,
-        name=called,
-        media_type="application/gzip" if plan.compress else form.MEDIA_TYPE,
-        length=sum(span.length for span in spans(layout)),
-        raw_length=raw_length,
-        crc32=crc,
-        rows=sum(one.rows for one in fragments),
-        etag=_etag(layout),
-        layout=layout,
-    )
+def _numbered(stem: str, suffix: str, count: int) -> Iterator[str]:
+    width = max(3, len(str(count)))
+    return (f"{stem}-{number:0{width}}{suffix}" for number in range(1, count + 1))
 
 
-def _framed(
-    form: ModuleType, plan: Plan, selection: int, fragments: Iterable[Fragment]
-) -> list[bytes | Fragment]:
-    """Framing text and fragments in order; the joint stands only between fragments that hold a row."""
-    node = plan.selections[selection]
-    texts: list[bytes | Fragment] = [form.opening(node)]
-    for fragment in (one for one in fragments if one.rows):
-        if len(texts) > 1:
-            texts.append(form.JOINT)
-        texts.append(fragment)
-    return [one for one in [*texts, form.closing(node)] if one != b""]
+class Wrap(Protocol):
+    """A compression around a file: `frames` makes stretches of literal bytes and fragments one file."""
+
+    suffix: str
+    media_type: str
+
+    @staticmethod
+    def frames(texts: Sequence[bytes | Fragment]) -> Iterator[bytes | Fragment]: ...
 
 
-def _layout(texts: Iterable[bytes | Fragment], gzip_ending: bytes | None) -> tuple[dict[str, Any], ...]:
+class Gzip:
+    """One gzip member out of deflate runs."""
+
+    suffix = ".gz"
+    media_type = "application/gzip"
+
+    @staticmethod
+    def frames(texts: Sequence[bytes | Fragment]) -> Iterator[bytes | Fragment]:
+        yield deflate.GZIP_HEADER
+        for one in texts:
+            yield b"".join(deflate.run([one])) if isinstance(one, bytes) else one
+        yield deflate.gzip_ending(*deflate.combine(_sums(texts)))
+
+
+WRAPS: Mapping[str, type[Wrap]] = {"gzip": Gzip}
+
+
+def _sums(texts: Iterable[bytes | Fragment]) -> Iterator[tuple[int, int]]:
+    """CRC-32 and length of each stretch of text."""
+    for one in texts:
+        yield ((deflate.crc32(one), len(one)) if isinstance(one, bytes) else (one.crc32, one.raw_length))
+
+
+@dataclass(frozen=True, slots=True)
+class Framing:
+    """How the files of one selection in one format are made."""
+
+    export: str
+    node: Node
+    selection: int
+    format: str
+    form: ModuleType
+    compress: str | None
+
+    def file(self, name: str, fragments: Sequence[Fragment]) -> Artifact:
+        """Framing text and fragments in order; the joint stands only between fragments that hold a row."""
+        texts = self._texts([one for one in fragments if one.rows])
+        wrap = WRAPS[self.compress] if self.compress else None
+        layout = _layout(wrap.frames(texts) if wrap else texts)
+        return self._artifact(name, wrap.media_type if wrap else self.form.MEDIA_TYPE, layout, texts)
+
+    def archive(self, name: str, files: Sequence[tuple[str, Fragment]]) -> Artifact:
+        """A ZIP of files that are whole fragments, stored as they are."""
+        members = [archive.Member(called, one.length, one.raw_length, one.crc32) for called, one in files]
+        stretches: list[bytes | Fragment] = []
+        layout: list[dict[str, Any]] = []
+        for (header, at), member, (_, one) in zip(archive.headers(members), members, files, strict=True):
+            told = asdict(member) | {"start": at + len(header), "rows": one.rows}
+            layout += [_literal(header) | {"member": told}, _stretch(one)]
+            stretches.append(one)
+        layout.append(_literal(archive.directory(members)))
+        return self._artifact(name, archive.MEDIA_TYPE, tuple(layout), stretches)
+
+    def _texts(self, fragments: Sequence[Fragment]) -> list[bytes | Fragment]:
+        opening, closing = self.form.opening(self.node), self.form.closing(self.node)
+        if self.form.JOINT is None:
+            return list(fragments) or [opening + closing]
+        texts: list[bytes | Fragment] = [opening]
+        for number, fragment in enumerate(fragments):
+            texts += [self.form.JOINT, fragment] if number else [fragment]
+        return [one for one in [*texts, closing] if one != b""]
+
+    def _artifact(
+        self,
+        name: str,
+        media_type: str,
+        layout: tuple[dict[str, Any], ...],
+        texts: Sequence[bytes | Fragment],
+    ) -> Artifact:
+        crc, raw_length = deflate.combine(_sums(texts))
+        return Artifact(
+            export=self.export,
+            selection=self.selection,
+            format=self.format,
+            name=name,
+            media_type=media_type,
+            length=sum(span.length for span in spans(layout)),
+            raw_length=raw_length,
+            crc32=crc,
+            rows=sum(one.rows for one in texts if isinstance(one, Fragment)),
+            etag=_etag(layout),
+            layout=layout,
+        )
+
+
+def _layout(stretches: Iterable[bytes | Fragment]) -> tuple[dict[str, Any], ...]:
     """The file's stretches as data, neighbouring literal bytes in one."""
     made: list[dict[str, Any]] = []
-    literal = b"" if gzip_ending is None else deflate.GZIP_HEADER
-    for one in texts:
-        if isinstance(one, bytes):
-            literal += one if gzip_ending is None else b"".join(deflate.run([one]))
-            continue
-        made += [_literal(literal)] if literal else []
-        literal = b""
-        made.append({name: getattr(one, name) for name in ("key", "length", "sha256", "part", "seq")})
-    literal += gzip_ending or b""
-    return (*made, _literal(literal)) if literal else tuple(made)
+    for literal, group in groupby(stretches, key=lambda one: isinstance(one, bytes)):
+        if literal:
+            made.append(_literal(b"".join(one for one in group if isinstance(one, bytes))))
+        else:
+            made += [_stretch(one) for one in group if isinstance(one, Fragment)]
+    return tuple(made)
+
+
+def _stretch(fragment: Fragment) -> dict[str, Any]:
+    return {name: getattr(fragment, name) for name in ("key", "length", "sha256", "part", "seq")}
 
 
 def _literal(data: bytes) -> dict[str, Any]:

@@ -102,7 +102,7 @@ class Draft:
 
     selections: tuple[Selection, ...]
     formats: tuple[str, ...] = ("json",)
-    compress: str | None = None  # None | "gzip"
+    compress: str | None = None  # None: as the format has it by itself
     part_bytes: int | None = None  # wanted size of a part, bytes of the source's text; None: chosen
     fragment_bytes: int | None = None  # rotate a fragment before it passes this many raw bytes
     fragment_rows: int | None = None  # rotate a fragment at this many rows
@@ -162,8 +162,9 @@ class Artifact:
     """What the asker downloads: one file, made of framing bytes and fragments. Sizes in bytes.
 
     `raw_length` and `crc32` are of the text before compression. `layout` tells its stretches in order:
-    `{"data": base64}` for framing bytes, `{"key", "length", "sha256", "part", "seq"}` for a fragment; see
-    `downloads.py`.
+    `{"data": base64}` for framing bytes, `{"key", "length", "sha256", "part", "seq"}` for a fragment; the framing
+    before each member of an archive tells of it under `"member"`. Of an archive `raw_length` and `crc32` are those of
+    its members' text in order. See `downloads.py`.
     """
 
     export: str

@@ -6,7 +6,6 @@ import hashlib
 import hmac
 import json
 import secrets
-import zlib
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,7 +14,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from outhaul import deflate, formats, plan, siblings
+from outhaul import deflate, formats, plan, siblings, unpacked
 from outhaul.downloads import MANIFEST, spans
 from outhaul.export import Artifact
 from outhaul.ledger import Facts
@@ -23,7 +22,6 @@ from outhaul.tabular import LINES, due
 
 VERSION = 1
 PIECE = 1 << 20
-UNZIPPED = 16 << 10
 
 # Bytes `start` to `stop` (exclusive) of a file, fewer where it ends before; FileNotFoundError when there is none.
 Fetch = Callable[[str, int, int], Iterable[bytes]]
@@ -126,6 +124,8 @@ def _file(artifact: Artifact, facts: Facts) -> dict[str, Any]:
                 "crc32": f"{of.crc32:08x}",
             }
         segments.append(segment)
+    told = [one["member"] for one in artifact.layout if "member" in one]
+    members = [one | {"crc32": f"{one['crc32']:08x}"} for one in told]
     return {
         "name": artifact.name,
         "selection": artifact.selection,
@@ -137,7 +137,7 @@ def _file(artifact: Artifact, facts: Facts) -> dict[str, Any]:
         "rows": artifact.rows,
         "related": dict(related),
         "segments": segments,
-    }
+    } | ({"members": members} if members else {})
 
 
 @dataclass(frozen=True, slots=True)
@@ -266,19 +266,19 @@ def _files(
             yield Finding(MANIFEST, f"names a file twice, or one in another folder: {name}")
             continue
         try:
-            yield from _file_found(file, fetch, gzip=bool(data["compress"]), deep=deep)
+            yield from _file_found(file, fetch, deep=deep)
         except FileNotFoundError:
             yield Finding(name, "is missing")
         except OSError as error:
             yield Finding(name, f"cannot be read ({error.strerror or type(error).__name__})")
 
 
-def _file_found(file: Mapping[str, Any], fetch: Fetch, *, gzip: bool, deep: bool) -> Iterator[Finding]:
+def _file_found(file: Mapping[str, Any], fetch: Fetch, *, deep: bool) -> Iterator[Finding]:
     """One pass over the file: its segments' hashes, and what its text says of itself."""
     name, length = file["name"], file["length"]
     hashed = _Hashed(file)
     pieces = hashed.through(fetch(name, 0, length + 1))
-    about_text = _text_found(file, pieces, gzip=gzip, deep=deep)
+    about_text = _text_found(file, pieces, deep=deep)
     for _ in pieces:  # what the text's reader has left after an error
         pass
     if hashed.length != length:
@@ -287,6 +287,7 @@ def _file_found(file: Mapping[str, Any], fetch: Fetch, *, gzip: bool, deep: bool
     yield from hashed.findings
     if hashed.length == length and not hashed.findings:
         yield from about_text
+        yield from _members_found(file, fetch) if "members" in file else ()
 
 
 class _Hashed:
@@ -322,22 +323,21 @@ class _Hashed:
             )
 
 
-def _text_found(
-    file: Mapping[str, Any], data: Iterable[bytes], *, gzip: bool, deep: bool
-) -> tuple[Finding, ...]:
-    crc = length = 0
+def _text_found(file: Mapping[str, Any], data: Iterable[bytes], *, deep: bool) -> tuple[Finding, ...]:
+    crc = length = rows = 0
 
-    def text() -> Iterator[bytes]:
+    def known(text: Iterable[bytes]) -> Iterator[bytes]:
         nonlocal crc, length
-        for piece in _unzipped(data) if gzip else data:
+        for piece in text:
             crc, length = deflate.crc32(piece, crc), length + len(piece)
             yield piece
 
     counted = siblings.load(formats, file["format"]).rows_in if deep else _nothing_in
     try:
-        rows = counted(text())
-    except _NotGzip as error:
-        return (Finding(file["name"], f"is no gzip file ({error})"),)
+        for text in unpacked.texts(file, data):
+            rows += counted(known(text))
+    except unpacked.Broken as error:
+        return (Finding(file["name"], f"is no {file['media_type']} file ({error})"),)
     checks = [
         ("CRC-32 of the text", file["crc32"], f"{crc:08x}"),
         ("length of the text", file["raw_length"], length),
@@ -350,20 +350,13 @@ def _nothing_in(text: Iterable[bytes]) -> int:
     return sum(0 for _ in text)
 
 
-class _NotGzip(Exception):
-    pass
-
-
-def _unzipped(data: Iterable[bytes]) -> Iterator[bytes]:
-    """By another library than the one that compressed it; in small bites, as each may grow a thousandfold."""
-    reader = zlib.decompressobj(31)
+def _members_found(file: Mapping[str, Any], fetch: Fetch) -> Iterator[Finding]:
+    """An archive's own directory against what the manifest says is in it."""
+    told = [(one["name"], one["length"], one["raw_length"], one["crc32"]) for one in file["members"]]
     try:
-        for piece in data:
-            for at in range(0, len(piece), UNZIPPED):
-                yield reader.decompress(piece[at : at + UNZIPPED])
-                if reader.unused_data:
-                    raise _NotGzip("something follows its end")
-    except zlib.error as error:
-        raise _NotGzip(str(error)) from None
-    if not reader.eof:
-        raise _NotGzip("it does not end")
+        found = unpacked.listed(file["length"], lambda start, stop: fetch(file["name"], start, stop))
+    except unpacked.Broken as error:
+        yield Finding(file["name"], f"is no archive ({error})")
+        return
+    if found != told:
+        yield Finding(file["name"], "lists other members", told, found)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import secrets
 from collections import Counter
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass, replace
 from types import ModuleType
@@ -14,18 +14,22 @@ from typing import Any, Literal, Protocol
 import numpy as np
 
 from outhaul import deflate, formats, siblings
-from outhaul.blocks import Piece, Range, Stream
+from outhaul.blocks import Block, Piece, Range, Stream
 from outhaul.errors import StoreError, TooMuch
 from outhaul.export import Fragment, Part
 from outhaul.plan import Node, Plan
 
 CHUNK = 4 << 20  # bytes between two looks at whether to stop
+Run = Callable[[Iterable[bytes | memoryview]], Iterator[bytes]]
+RUNS: Mapping[str, tuple[str, Run]] = {"gzip": ("deflate", deflate.run)}  # with the suffix of what is stored
 
 
 class Session(Protocol):
     """What the pipeline asks of a source; see `sources/__init__.py`."""
 
-    def read(self, node: Node, part: Range, _style: Literal["csv", "json"], /) -> Iterator[Stream]: ...
+    def read(
+        self, node: Node, part: Range, _style: Literal["csv", "json", "typed"], /
+    ) -> Iterator[Stream]: ...
 
 
 class Store(Protocol):
@@ -47,13 +51,76 @@ def run(
     `stop` is called at least every few megabytes and raises what ends the run; `progress` gets the rows done so far.
     TooMuch when one row alone passes the limit of a file.
     """
-    form = siblings.load(formats, part.format)
     made: list[Fragment] = []
+    read = _files if siblings.load(formats, part.format).JOINT is None else _rows
+    with closing(read(session, plan, part, stop, progress)) as fragments:
+        for text, chunks in fragments:
+            made.append(_fragment(text, chunks, plan, part, store, len(made)))
+    return tuple(made)
+
+
+Read = Generator[tuple["Text", Iterator[memoryview]]]  # fragments, each to be read to its end before the next
+
+
+def _rows(
+    session: Session, plan: Plan, part: Part, stop: Callable[[], None], progress: Callable[[int], None]
+) -> Read:
+    form = siblings.load(formats, part.format)
     with closing(_pieces(session, plan, part, form)) as pieces:
         rows = Rows(pieces, Limits.of(plan, part, form), stop, progress)
         while rows.more():
-            made.append(_fragment(rows, plan, part, store, len(made)))
-    return tuple(made)
+            text = Text()
+            yield text, rows.fragment(text)
+
+
+def _files(
+    session: Session, plan: Plan, part: Part, stop: Callable[[], None], progress: Callable[[int], None]
+) -> Read:
+    """Of a format that knows by itself where a file ends. Much is read before anything of it is written."""
+    form, node = siblings.load(formats, part.format), plan.selections[part.selection]
+    seen = Seen(stop, progress)
+    streams = session.read(node, Range.from_data(part.range), form.STYLE)
+    watched = (replace(one, blocks=seen.roots(one.blocks), children=seen.below(one)) for one in streams)
+    limits = {"most_bytes": plan.fragment_bytes, "most_rows": plan.fragment_rows}
+    for pieces in form.files(node, watched, codec=plan.compress, **limits):
+        text = Text()
+        yield text, _of_file(pieces, text, stop)
+
+
+def _of_file(pieces: Iterator[Piece], text: Text, stop: Callable[[], None]) -> Iterator[memoryview]:
+    for piece in pieces:
+        yield from text.counted(_chunks(memoryview(piece.data), stop))
+        text.add(piece)
+
+
+def _chunks(data: memoryview, stop: Callable[[], None]) -> Iterator[memoryview]:
+    for start in range(0, len(data), CHUNK):
+        stop()
+        yield data[start : start + CHUNK]
+
+
+class Seen:
+    """Blocks on their way into a format that gathers them: looked at before each, and the root's rows counted."""
+
+    def __init__(self, stop: Callable[[], None], progress: Callable[[int], None]) -> None:
+        self._stop, self._progress = stop, progress
+        self._done = 0
+
+    def roots(self, blocks: Iterator[Block]) -> Iterator[Block]:
+        for block in self._each(blocks):
+            yield block
+            self._done += block.rows
+            self._progress(self._done)
+
+    def below(self, stream: Stream) -> tuple[Stream, ...]:
+        return tuple(
+            replace(one, blocks=self._each(one.blocks), children=self.below(one)) for one in stream.children
+        )
+
+    def _each(self, blocks: Iterator[Block]) -> Iterator[Block]:
+        for block in blocks:
+            self._stop()
+            yield block
 
 
 def _pieces(session: Session, plan: Plan, part: Part, form: ModuleType) -> Generator[Piece]:
@@ -63,12 +130,15 @@ def _pieces(session: Session, plan: Plan, part: Part, form: ModuleType) -> Gener
         yield from form.pieces(stream, borders=limited)
 
 
-def _fragment(rows: Rows, plan: Plan, part: Part, store: Store, seq: int) -> Fragment:
-    suffix = f"{part.format}.deflate" if plan.compress else part.format
+def _fragment(
+    text: Text, chunks: Iterator[memoryview], plan: Plan, part: Part, store: Store, seq: int
+) -> Fragment:
+    compress = formats.around(siblings.load(formats, part.format), plan.compress)
+    ending, run = RUNS[compress] if compress else ("", iter)
+    suffix = f"{part.format}.{ending}" if ending else part.format
     key = f"{part.export}/{part.generation}-{part.n}-{part.attempt}-{seq}-{secrets.token_hex(4)}.{suffix}"
-    text, stored = Text(), Stored()
-    chunks = rows.fragment(text)
-    length = store.put(key, stored.counted(deflate.run(chunks) if plan.compress else chunks))
+    stored = Stored()
+    length = store.put(key, stored.counted(run(chunks)))
     if length != stored.length:
         raise StoreError(f"The store took {length:,} of {stored.length:,} bytes of {key}.")
     return Fragment(
@@ -98,6 +168,11 @@ class Text:
             self.length += len(chunk)
             self.crc32 = deflate.crc32(chunk, self.crc32)
             yield chunk
+
+    def add(self, piece: Piece) -> None:
+        """The rows that end in a piece."""
+        self.rows += piece.rows
+        self.related.update({path: int(counts.sum()) for path, counts in piece.related.items()})
 
 
 class Stored:
@@ -162,17 +237,11 @@ class Rows:
             if piece is None:
                 return
             for data in (between, piece.data) if piece.starts and between else (piece.data,):
-                yield from text.counted(self._chunks(memoryview(data)))
-            text.rows += piece.rows
-            text.related.update({path: int(counts.sum()) for path, counts in piece.related.items()})
+                yield from text.counted(_chunks(memoryview(data), self._stop))
+            text.add(piece)
             self._done += piece.rows
             self._progress(self._done)
             between = self._limits.joint if piece.ends else b""
-
-    def _chunks(self, data: memoryview) -> Iterator[memoryview]:
-        for start in range(0, len(data), CHUNK):
-            self._stop()
-            yield data[start : start + CHUNK]
 
     def _fitting(self, text: Text, gap: int) -> Piece | None:
         """As much of the next piece as the fragment may still take; None when it is full."""

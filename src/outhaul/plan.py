@@ -109,13 +109,13 @@ def build(
     caller: Caller,
     *,
     formats: Sequence[str],
-    compressions: Sequence[str] = ("gzip",),
+    compressions: Mapping[str, Sequence[str]] | None = None,
     limits: Limits = DEFAULT,
     part_bytes: int = PART_BYTES,
     ceiling: Ceiling = UNLIMITED,
 ) -> Plan:
-    """The draft, checked whole. `formats` and `compressions` are the names there are; `ceiling` holds where neither
-    caller nor resource has one.
+    """The draft, checked whole. `formats` are the names there are, `compressions` for each format those it knows;
+    `ceiling` holds where neither caller nor resource has one.
 
     Any error of `Refused`; its `where` leads into the draft: ("fields", 3), ("filters", "code_eq"), with
     ("selections", 1, ...) before it when there are several.
@@ -128,11 +128,15 @@ def build(
         asker.selection(one, draft, ("selections", number) if several else ())
         for number, one in enumerate(draft.selections)
     )
+    made_as = _formats(draft, formats)
+    if draft.compress is not None:
+        for name in made_as:
+            _known("compression", draft.compress, (compressions or {}).get(name, ()), ("compress",))
     return Plan(
         source=catalog.source,
         selections=nodes,
-        formats=_formats(draft, formats),
-        compress=draft.compress and _known("compression", draft.compress, compressions, ("compress",)),
+        formats=made_as,
+        compress=draft.compress,
         part_bytes=_size(draft, "part_bytes") or part_bytes,
         fragment_bytes=_size(draft, "fragment_bytes"),
         fragment_rows=_size(draft, "fragment_rows"),

@@ -110,11 +110,18 @@ class Exports:
 
     def plan(self, caller: Caller, draft: Draft) -> Plan:
         """The draft, checked whole; what is refused is refused here, without a look at source, store or ledger."""
+        names = siblings.names(formats)
+        known = {
+            name: formats.compressions(siblings.load(formats, name))
+            for name in draft.formats
+            if name in names
+        }
         return plan.build(
             self.catalog,
             draft,
             caller,
-            formats=siblings.names(formats),
+            formats=names,
+            compressions=known,
             part_bytes=self._terms.part_bytes,
             ceiling=self._terms.ceiling,
         )

@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 import gzip
+import io
 import json
+import math
 import re
 import sqlite3
 import subprocess
+import zipfile
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from datetime import date, datetime, time
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import psycopg
+import pyarrow as pa
+from pyarrow import parquet
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,12 +141,91 @@ def _csv_rows(data: bytes) -> list[Pairs]:
     return [Pairs(zip((str(name) for name in header), line, strict=True)) for line in lines]
 
 
+class Text(str):
+    """A text of a typed file; equal also to the JSON of which it is the text."""
+
+    __slots__ = ()
+    __hash__ = str.__hash__
+
+    def __eq__(self, other: object) -> bool:
+        if isinstance(other, str):
+            return str.__eq__(self, other)
+        if isinstance(other, Digits):
+            return str.__eq__(self, other.text)
+        return self != "" and unordered(parse(str(self))) == unordered(other)
+
+    def __ne__(self, other: object) -> bool:
+        return not self == other
+
+
+@dataclass(frozen=True, eq=False)
+class Exact:
+    """A value of a typed file; equal to what JSON says of it, to the last digit."""
+
+    value: float | datetime | date | time | bytes
+    single: bool = False
+
+    def __eq__(self, other: object) -> bool:
+        value = self.value
+        text = other.text if isinstance(other, Digits) else other
+        if not isinstance(text, str):
+            return bool(value == text)
+        if isinstance(value, bytes):
+            return text == "\\x" + value.hex()
+        if not isinstance(value, float):
+            return bool(value == type(value).fromisoformat(text))
+        number = float(np.float32(text)) if self.single else float(text)
+        same_sign = math.copysign(1, number) == math.copysign(1, value)
+        return (math.isnan(number) and math.isnan(value)) or (number == value and same_sign)
+
+    __hash__ = None  # type: ignore[assignment]  # nothing else is equal to it
+
+    def __str__(self) -> str:
+        return "\\x" + self.value.hex() if isinstance(self.value, bytes) else str(self.value)
+
+
+def _parquet_rows(data: bytes) -> list[Pairs]:
+    """Of a file, or of a ZIP of numbered ones; ZIP members in the order of their names."""
+    files = [data]
+    if data[:2] == b"PK":
+        with zipfile.ZipFile(io.BytesIO(data)) as whole:
+            assert whole.testzip() is None
+            files = [whole.read(name) for name in sorted(whole.namelist())]
+    return [row for file in files for row in _typed_rows(parquet.read_table(io.BytesIO(file)))]
+
+
+def _typed_rows(table: pa.Table) -> list[Pairs]:
+    columns = [
+        (field.name, _typed_values(table[field.name].combine_chunks(), field.type)) for field in table.schema
+    ]
+    return [Pairs((name, values[row]) for name, values in columns) for row in range(table.num_rows)]
+
+
+def _typed_values(column: pa.Array, kind: pa.DataType) -> list[Any]:
+    return [_typed_value(value, kind) for value in column.to_pylist()]
+
+
+def _typed_value(value: Any, kind: pa.DataType) -> Any:
+    if value is None or isinstance(value, bool):
+        return value
+    if pa.types.is_list(kind):
+        return [_typed_value(one, kind.value_type) for one in value]
+    if pa.types.is_struct(kind):
+        return Pairs((field.name, _typed_value(value[field.name], field.type)) for field in kind)
+    if isinstance(value, int | Decimal):
+        return Digits(f"{value:f}" if isinstance(value, Decimal) else str(value))
+    return Text(value) if isinstance(value, str) else Exact(value, pa.types.is_float32(kind))
+
+
 # A new format needs its reader here: an independent one, not ours.
 ROWS: dict[str, Callable[[bytes], list[Pairs]]] = {
     "json": _json_rows,
     "ndjson": _ndjson_rows,
     "csv": _csv_rows,
+    "parquet": _parquet_rows,
 }
+# Formats whose values have types, into which not every value fits; and compressed inside.
+TYPED = {"parquet"}
 
 
 def rows(form: str, data: bytes) -> list[Pairs]:

@@ -90,7 +90,12 @@ class Run:
         return self.file.read_bytes()
 
     def rows(self) -> list[_oracle.Pairs]:
-        return _oracle.rows(self.file.name.removesuffix(".gz").rsplit(".", 1)[1], self.data)
+        """Of all files: formats whose parts cannot be joined leave several."""
+        return [
+            row
+            for file in self.files
+            for row in _oracle.rows(file.name.removesuffix(".gz").rsplit(".", 1)[1], file.read_bytes())
+        ]
 
     def complete(self) -> Run:
         assert self.code == 0, f"exit status {self.code}\n{self.out}\n{self.err}"

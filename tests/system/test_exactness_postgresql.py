@@ -16,7 +16,18 @@ from hypothesis import strategies as st
 from tests.postgres import Server
 from tests.system import _oracle, _outhaul
 from tests.system._outhaul import Asker
-from tests.system._types import fill
+from tests.system._types import COLUMNS, fill
+
+# What has no place in a typed file: infinities, years before 1 and after 9999, and 24 o'clock.
+UNFIT = {"nasty": {"c_date", "c_time", "c_timestamp", "c_timestamptz"}, "kept": {"c_timestamptz"}}
+IN_WORDS = {"c_pair", "c_nest", "c_json", "c_jsonb"}
+NASTY = ["id", *COLUMNS, "c_generated"]
+ALL = {
+    "nasty": NASTY,
+    "empties": NASTY,
+    "seen": ["id", "c_text", "c_json"],
+    "kept": ["id", "c_numeric", "c_timestamptz"],
+}
 
 
 @pytest.fixture(scope="module")
@@ -50,6 +61,20 @@ def same(found: list[_oracle.Pairs], expected: list[_oracle.Pairs], *, ordered: 
         assert not wrong, f"row {there.get('id')}: (found, expected) {wrong[:3]}"
 
 
+def fitting(form: str, resource: str) -> list[str]:
+    """The fields of a resource that a format can hold; none: every one."""
+    if form not in _oracle.TYPED or resource not in UNFIT:
+        return []
+    return [name for name in ALL[resource] if name not in UNFIT[resource]]
+
+
+def all_of(form: str, resource: str) -> str:
+    """Those fields in SQL; typed files have composites and JSON in the database's own words."""
+    columns = (fitting(form, resource) or ALL.get(resource, [])) if form in _oracle.TYPED else []
+    named = [f"{name}::text AS {name}" if name in IN_WORDS else name for name in columns]
+    return f"SELECT {', '.join(named) or '*'} FROM {resource}"
+
+
 def check_flat(form: str, data: bytes, url: str, psql: str, query: str, *, ordered: bool = True) -> None:
     """One table's file against the database: CSV byte by byte, JSON value by value."""
     if form == "csv":
@@ -70,9 +95,8 @@ def check_flat(form: str, data: bytes, url: str, psql: str, query: str, *, order
 def test_every_type_and_nasty_value_is_as_the_database_writes_it(
     form: str, asker: Asker, database: str, psql: str
 ) -> None:
-    check_flat(
-        form, asker.file(asker.create("nasty", form)), database, psql, "SELECT * FROM nasty ORDER BY id"
-    )
+    data = asker.file(asker.create("nasty", form, fields=fitting(form, "nasty")))
+    check_flat(form, data, database, psql, f"{all_of(form, 'nasty')} ORDER BY id")
 
 
 @pytest.mark.parametrize("compress", [None, "gzip"])
@@ -80,10 +104,13 @@ def test_the_command_line_writes_the_same_plain_and_gzip(
     form: str, compress: str | None, database: str, psql: str, tmp_path: Path
 ) -> None:
     options: dict[str, Any] = {"compress": compress} if compress else {}
+    if fields := fitting(form, "nasty"):
+        options["fields"] = ",".join(fields)
     run = _outhaul.export(database, "nasty", tmp_path, format=form, **options).complete()
-    assert run.file.name == f"nasty.{form}" + (".gz" if compress else "")
-    assert (run.data[:2] == b"\x1f\x8b") is bool(compress)
-    check_flat(form, run.data, database, psql, "SELECT * FROM nasty ORDER BY id")
+    around = compress is not None and form not in _oracle.TYPED
+    assert run.file.name == f"nasty.{form}" + (".gz" if around else "")
+    assert (run.data[:2] == b"\x1f\x8b") is around
+    check_flat(form, run.data, database, psql, f"{all_of(form, 'nasty')} ORDER BY id")
 
 
 def test_several_parts_hold_the_same_lines(form: str, divider: Asker, database: str, psql: str) -> None:
@@ -107,7 +134,7 @@ def test_a_table_without_rows_is_a_readable_empty_file(
 ) -> None:
     run = _outhaul.export(database, "empties", tmp_path, format=form).complete()
     assert run.rows() == [] if form != "csv" else len(_oracle.read_csv(run.data)) == 1
-    check_flat(form, run.data, database, psql, "SELECT * FROM empties")
+    check_flat(form, run.data, database, psql, all_of(form, "empties"))
 
 
 def test_a_table_of_one_column_keeps_its_null_rows(form: str, asker: Asker, database: str, psql: str) -> None:
@@ -124,8 +151,8 @@ def test_a_table_of_one_column_keeps_its_null_rows(form: str, asker: Asker, data
 def test_views_and_partitioned_tables_are_exact(
     form: str, resource: str, asker: Asker, database: str, psql: str
 ) -> None:
-    data = asker.file(asker.create(resource, form))
-    check_flat(form, data, database, psql, f"SELECT * FROM {resource}", ordered=False)
+    data = asker.file(asker.create(resource, form, fields=fitting(form, resource)))
+    check_flat(form, data, database, psql, all_of(form, resource), ordered=False)
 
 
 NESTED = {

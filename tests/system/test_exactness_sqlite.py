@@ -147,11 +147,11 @@ def divider(path: Path, room: Path) -> Iterator[Asker]:
         yield service.asker()
 
 
-def read(path: Path, table: str) -> tuple[list[str], list[tuple[Any, ...]]]:
+def read(path: Path, table: str, columns: str = "*") -> tuple[list[str], list[tuple[Any, ...]]]:
     """All rows as Python's own driver gives them, in the order of the rows' keys or places."""
     connection = sqlite3.connect(f"file:{path}?mode=ro", uri=True)
     try:
-        found = connection.execute(f"SELECT * FROM {table}")
+        found = connection.execute(f"SELECT {columns} FROM {table}")
         return [column[0] for column in found.description], found.fetchall()
     finally:
         connection.close()
@@ -159,8 +159,10 @@ def read(path: Path, table: str) -> tuple[list[str], list[tuple[Any, ...]]]:
 
 def is_value(form: str, found: Any, stored: Any) -> bool:
     """Whether a cell says what is stored: no digit, byte or kind of it lost."""
-    if form == "csv":
+    if form == "csv" or isinstance(found, _oracle.Text):
         return is_cell(found, stored)
+    if isinstance(found, _oracle.Exact):
+        return bool(found.value == stored)
     if stored is None or isinstance(stored, str):
         return bool(found == stored)
     if isinstance(stored, bytes):
@@ -192,8 +194,10 @@ def is_cell(found: str | None, stored: Any) -> bool:
     return _same_double(found, stored)
 
 
-def check(form: str, data: bytes, path: Path, table: str, *, ordered: bool = True) -> None:
-    names, expected = read(path, table)
+def check(
+    form: str, data: bytes, path: Path, table: str, *, ordered: bool = True, columns: str = "*"
+) -> None:
+    names, expected = read(path, table, columns)
     found = _oracle.rows(form, data)
     if form == "csv":
         assert _oracle.read_csv(_oracle.plain(data))[0] == names
@@ -209,12 +213,36 @@ def check(form: str, data: bytes, path: Path, table: str, *, ordered: bool = Tru
             )
 
 
+# Where a column holds what its declaration excludes: the column, and more words that must be said of it.
+MISFITS = {
+    "loose": ("d_integer", "with key", "int64"),
+    "late": ("number", "3999", "seven"),
+    "money": ("amount", "2", "0.30000000000000004"),
+}
+TEXTS = "id, d_text, d_varchar, d_numeric, d_nothing, d_odd"
+
+
+def check_refused(asker: Asker, form: str, table: str) -> None:
+    """A typed file cannot hold what is in the table, and that is said with its place."""
+    export_id = asker.create(table, form)
+    told = str(asker.wait(export_id, "failed")["errors_log"])
+    assert all(word in told for word in ("UnreadableValue", table, *MISFITS[table], "text")), told
+
+
 def test_any_value_in_any_column_is_kept(form: str, asker: Asker, path: Path) -> None:
-    check(form, asker.file(asker.create("loose", form)), path, "loose")
+    if form in _oracle.TYPED:
+        check_refused(asker, form, "loose")
+        data = asker.file(asker.create("loose", form, fields=TEXTS.split(", ")))
+        check(form, data, path, "loose", columns=TEXTS)
+    else:
+        check(form, asker.file(asker.create("loose", form)), path, "loose")
 
 
 @pytest.mark.parametrize("table", ["clean", "late", "lonely", "seen", "empties", "made"])
 def test_each_kind_of_table_is_exact(form: str, table: str, path: Path, asker: Asker) -> None:
+    if form in _oracle.TYPED and table in MISFITS:
+        check_refused(asker, form, table)
+        return
     if table == "empties":
         data = _outhaul.export(f"sqlite:///{path}", table, path.parent, format=form).complete().data
     else:
@@ -232,6 +260,9 @@ def test_clean_columns_are_plain_text_in_csv(asker: Asker, path: Path) -> None:
 
 
 def test_a_decimal_column_loses_no_digit(form: str, asker: Asker, path: Path) -> None:
+    if form in _oracle.TYPED:
+        check_refused(asker, form, "money")
+        return
     _, expected = read(path, "money")
     for row, stored in zip(asker.rows("money", form), expected, strict=True):
         for name, value in zip(("amount", "price"), stored[1:], strict=True):
@@ -249,6 +280,9 @@ def test_a_decimal_column_loses_no_digit(form: str, asker: Asker, path: Path) ->
 
 @pytest.mark.parametrize("table", ["keyed", "blobbed", "pairs", "late"])
 def test_several_parts_hold_every_row_once(form: str, table: str, path: Path, divider: Asker) -> None:
+    if form in _oracle.TYPED and table in MISFITS:
+        check_refused(divider, form, table)
+        return
     export_id = divider.create(table, form)
     names, expected = read(path, table)
     found = _oracle.rows(form, divider.file(export_id))
@@ -286,13 +320,18 @@ def test_nested_records_are_those_of_a_slow_reader(
         mine = sorted((row for row in children if row[1] == key), key=lambda row: row[0])
         assert [int(_number(child.get("id"))) for child in inside] == [row[0] for row in mine]
         for child, (child_key, _, value) in zip(inside, mine, strict=True):
-            assert is_value("json", child.get("any"), value)
+            assert is_value(_inside(form), child.get("any"), value)
             masses = [(toy.get("id"), toy.get("mass")) for toy in child.get("toys")]
             expected = sorted((row for row in toys if row[1] == child_key), key=lambda row: row[0])
             assert [int(_number(number)) for number, _ in masses] == [row[0] for row in expected]
             assert all(
-                is_value("json", mass, row[2]) for (_, mass), row in zip(masses, expected, strict=True)
+                is_value(_inside(form), mass, row[2]) for (_, mass), row in zip(masses, expected, strict=True)
             )
+
+
+def _inside(form: str) -> str:
+    """Related records are JSON, unless they are typed."""
+    return form if form in _oracle.TYPED else "json"
 
 
 def _number(value: Any) -> str:

@@ -26,10 +26,10 @@ LEASE = "2s"
 
 
 def wanted() -> list[tuple[str, str, list[str]]]:
-    """(resource, format, includes): every format, and one with records inside records."""
+    """(resource, format, includes): every format, and two with records inside records."""
     forms = FORMATS or ["csv"]
     return [("line_items", form, []) for form in forms] + [
-        ("orders", forms[-1], ["customer", "line_items.sku"])
+        ("orders", form, ["customer", "line_items.sku"]) for form in forms[-2:]
     ]
 
 

@@ -194,8 +194,9 @@ def test_every_reader_of_gzip_accepts_it_as_one_member(whole: bytes, tmp_path: P
 
 def test_every_format_gunzips_to_the_right_rows(form: str, asker: Asker) -> None:
     data = asker.file(asker.create("orders", form, includes=["line_items"]))
-    text = subprocess.run(["gzip", "-dc"], input=data, check=True, capture_output=True).stdout
-    assert len(_oracle.rows(form, text)) == SHOP.orders
+    if form not in _oracle.TYPED:  # those compress inside
+        data = subprocess.run(["gzip", "-dc"], input=data, check=True, capture_output=True).stdout
+    assert len(_oracle.rows(form, data)) == SHOP.orders
 
 
 def _read_some(service: Service, link: str, start: int, length: int) -> bytes:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -24,11 +25,12 @@ def asker(request: pytest.FixtureRequest, filled: Callable[[str, Shop], str], ro
 @pytest.mark.parametrize("includes", [[], ["customer", "line_items.sku"]], ids=["flat", "nested"])
 def test_both_ways_give_the_same_bytes(form: str, includes: list[str], asker: Asker, tmp_path: Path) -> None:
     served = asker.file(asker.create("orders", form, includes=includes))
+    packed: dict[str, Any] = {} if form in _oracle.TYPED else {"compress": "gzip"}
     run = _outhaul.export(
-        asker.service.source, "orders", tmp_path, format=form, include=includes, compress="gzip"
+        asker.service.source, "orders", tmp_path, format=form, include=includes, **packed
     ).complete()
-    assert run.file.name == f"orders.{form}.gz"
-    if served[:2] != b"\x1f\x8b":
+    assert run.file.name == f"orders.{form}{'.gz' if packed else ''}"
+    if packed and served[:2] != b"\x1f\x8b":
         run = _outhaul.export(
             asker.service.source, "orders", tmp_path, format=form, include=includes
         ).complete()

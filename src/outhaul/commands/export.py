@@ -165,7 +165,7 @@ def _written(outhaul: Outhaul, export_id: str, work: Path, numbered: bool) -> li
         raise Unproven("The export left no facts to prove it by.")
     ready = work / "ready"
     ready.mkdir()
-    made = downloads.artifacts(facts, numbered=numbered)
+    made = downloads.artifacts(facts, numbered=numbered, archived=False)
     for artifact in made:
         folders.write(ready / artifact.name, downloads.read(artifact, outhaul.store))
     proof = ready / downloads.MANIFEST

@@ -17,6 +17,7 @@ from outhaul.plan import Node
 MEDIA_TYPE = "text/csv; charset=utf-8"
 SUFFIX = "csv"
 STYLE: Literal["csv", "json"] = "csv"
+CODECS = ()
 JOINT = b""
 
 

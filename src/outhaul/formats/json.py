@@ -16,6 +16,7 @@ from outhaul.plan import Node
 MEDIA_TYPE = "application/json"
 SUFFIX = "json"
 STYLE: Literal["csv", "json"] = "json"
+CODECS = ()
 JOINT = b","
 
 

@@ -13,6 +13,7 @@ from outhaul.plan import Node
 MEDIA_TYPE = "application/x-ndjson"
 SUFFIX = "ndjson"
 STYLE: Literal["csv", "json"] = "json"
+CODECS = ()
 JOINT = b""
 
 

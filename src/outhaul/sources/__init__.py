@@ -20,7 +20,8 @@ A Session (used by one worker process, one at a time) has
     size(node, counts=None) -> int                estimated bytes of the selection's text, from statistics only; never scans;
                                                   `counts`: what `count` gave, for a better estimate
     split(node, part_bytes) -> tuple[Range, ...]  ranges that chain from open end to open end
-    read(node, range, style) -> Iterator[Stream]  the rows of a range: "csv" (the database's own text) or "json"; each Stream is read to its end
+    read(node, range, style) -> Iterator[Stream]  the rows of a range: "csv" (the database's own text), "json" or "typed" (own text, for every node;
+                                                  booleans as true and false, arrays as JSON); each Stream is read to its end
                                                   before the next is asked for
     cancel()                                      thread-safe: whoever waits gets SourceAway within a second; then only `close`
     close()

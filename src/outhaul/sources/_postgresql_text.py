@@ -29,10 +29,10 @@ PLAIN: tuple[tuple[re.Pattern[str], Kind], ...] = ((MOMENT, "time"), (QUOTED, "s
 
 
 def text(element: Element, column: Column, style: Style) -> tuple[Element, Kind]:
-    """The value as it stands (csv), or so that COPY's text of it is what JSON wants."""
+    """The value as it stands (csv; typed but for booleans and arrays), or so that COPY's text is what JSON wants."""
     if column.stored:
         return sa.cast(element, Native("text")), "str"
-    if style == "csv":
+    if style == "csv" or (style == "typed" and column.type not in {Type.BOOLEAN, Type.ARRAY}):
         return element, "str"
     for words, kind in PLAIN:
         if words.fullmatch(column.native):

@@ -17,7 +17,7 @@ from outhaul.plan import Column, Node
 from outhaul.sources._order import Placing, Step, between, steps
 from outhaul.tabular import LINES
 
-Style = Literal["csv", "json"]
+Style = Literal["csv", "json", "typed"]
 Element = sa.ColumnElement[Any]
 Text = Callable[[Element, Column, Style], tuple[Element, Kind]]
 Bound = Callable[[str, Column], Element]
@@ -274,7 +274,7 @@ class _Reading:
         return sa.and_(*pairs, self._condition(node, table))
 
     def _say_columns(self, output: _Output, node: Node, table: sa.FromClause, at: Path) -> None:
-        in_line = node is self._root or node.nested != "json"
+        in_line = node is self._root or node.nested != "json" or self._style == "typed"
         style: Style = self._style if in_line else "json"
         for column in node.columns:
             element, kind = self._tongue.text(table.c[column.column], column, style)

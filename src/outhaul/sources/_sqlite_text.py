@@ -27,6 +27,8 @@ def text(element: Element, column: Column, style: Style) -> tuple[Element, Kind]
     """As plain text; for JSON as JSON of the class that each value has, where the declaration is no promise."""
     if style == "csv" or column.type is Type.TEXT:
         return _by_class(element, column, say("'\\x'").concat(_hex(element)), element), "str"
+    if style == "typed":
+        return _typed(element, column), "str"
     quoted: Element = sa.func.json_quote(element)
     if column.type is Type.JSON:
         flat = sa.func.replace(
@@ -35,6 +37,20 @@ def text(element: Element, column: Column, style: Style) -> tuple[Element, Kind]
         quoted = sa.case((sa.func.json_valid(element), flat), else_=quoted)
     blob = say("'\"\\\\x'").concat(_hex(element)).concat(say("'\"'"))
     return _by_class(element, column, blob, quoted, json=True), "raw"
+
+
+def _typed(element: Element, column: Column) -> Element:
+    """Plain text, but for a text or blob where a number, truth or blob was declared: with quotes no reader takes it."""
+    blob, words = say("'\\x'").concat(_hex(element)), element
+    if column.type in EXPECTED and (column.type is not Type.DECIMAL or column.scale is not None):
+        words = sa.func.json_quote(element)
+        blob = blob if column.type is Type.BINARY else say("'\"'").concat(blob).concat(say("'\"'"))
+    said = _by_class(element, column, blob, words)
+    if column.type is Type.BOOLEAN:
+        zero = sa.and_(sa.func.typeof(element) == say("'integer'"), element == say("0"))
+        one = sa.and_(sa.func.typeof(element) == say("'integer'"), element == say("1"))
+        return sa.case((zero, say("'false'")), (one, say("'true'")), else_=said)
+    return said
 
 
 def _by_class(

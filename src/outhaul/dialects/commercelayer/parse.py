@@ -15,6 +15,7 @@ from outhaul.export import Draft, Selection
 TYPE = "exports"
 DEEPEST = 30  # levels of an attribute's value
 LARGEST_METADATA = 64 << 10  # bytes as JSON: kept with the export, and shown wherever it is
+GZIPPED = {"json", "csv", "ndjson"}  # Commerce Layer's files are; other formats are left to themselves
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +58,7 @@ def creation(data: Any) -> Draft:
             raise WrongValue(
                 "is not served yet", hint="Leave it out, or send false.", where=(unserved,), wrong="true"
             )
+    form = given.get("format") or "json"
     selection = Selection(
         resource=given["resource_type"],
         fields=tuple(given.get("fields") or ()),
@@ -67,8 +69,8 @@ def creation(data: Any) -> Draft:
     table = {name: given[name] for name in ("profile", "delimiter") if given.get(name) is not None}
     return Draft(
         selections=(selection,),
-        formats=(given.get("format") or "json",),
-        compress=given.get("compress", "gzip"),
+        formats=(form,),
+        compress=given.get("compress", "gzip" if form in GZIPPED else None),
         reference=given.get("reference"),
         reference_origin=given.get("reference_origin"),
         metadata=given.get("metadata") or {},
@@ -172,11 +174,6 @@ def _ways(name: str, value: Any) -> None:
             raise WrongValue("must be a string", where=(name, path), wrong=_shown(way))
 
 
-def _compress(name: str, value: Any) -> None:
-    if value is not None and value != "gzip":
-        raise WrongValue("must be gzip or null", where=(name,), wrong=_shown(value), choices=("gzip", "null"))
-
-
 def _metadata(name: str, value: Any) -> None:
     mapping(name, value)
     size = len(json.dumps(value))
@@ -204,7 +201,7 @@ CREATION: Mapping[str, Check] = {
     "reference_origin": text,
     "metadata": _metadata,
     # Ours, not Commerce Layer's: null for a plain file, and what a CSV is to be like.
-    "compress": _compress,
+    "compress": text,
     "nested": _ways,
     "profile": text,
     "delimiter": text,
