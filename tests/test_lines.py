@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv as python_csv
 import io
+import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from random import Random
@@ -219,3 +221,51 @@ def test_a_long_parent_with_many_lines_is_never_held_in_memory_with_all_of_them(
     made = list(csv.pieces(trees.stream(shape, rows)))
     assert text_of(csv, made) == written(shape, rows)
     assert max(len(piece.data) for piece in made) <= _pieces.AT_ONCE < len(text_of(csv, made)) / 7
+
+
+WRITER = """
+import resource
+import sys
+import pyarrow as pa
+from outhaul.blocks import Block, Stream
+from outhaul.formats import csv
+from tests.trees import Shape
+
+parents, each, own = (int(word) for word in sys.argv[1:])
+shape = Shape({"text": "str"}, manys={"lines": Shape({"n": "str"}, nested="rows")})
+
+def roots():
+    text = b"x," * (own // 2)
+    for number in range(parents):
+        yield Block(1, {("text",): pa.array([text], pa.binary())}, own=pa.array([b"%d" % number], pa.binary()))
+
+def lines():
+    for number in range(parents):
+        for start in range(0, each, 5000):
+            count = min(5000, each - start)
+            anchor = pa.array([b"%d" % number] * count, pa.binary())
+            yield Block(count, {("n",): pa.array([b"7"] * count, pa.binary())}, anchor=anchor)
+
+below = Stream(shape.manys["lines"].node("lines", many=True), ("lines",), lines(), {("n",): "str"})
+size = found = 0
+for piece in csv.pieces(Stream(shape.node(), (), roots(), {("text",): "str"}, (below,))):
+    size += len(piece.data)
+    found += int(sum(numbers.sum() for path, numbers in piece.related.items() if path == "(csv)"))
+print(size, found, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10)
+"""
+
+
+def peak(parents: int, each: int, own: int) -> int:
+    """Writes so many parents of so many bytes with so many lines each; the most megabytes held in memory."""
+    words = [str(parents), str(each), str(own)]
+    done = subprocess.run([sys.executable, "-c", WRITER, *words], capture_output=True, text=True, check=True)
+    size, found, megabytes = map(int, done.stdout.split())
+    assert (size, found) == (parents * each * (own + len('"",7\n')), parents * each)
+    return megabytes
+
+
+@pytest.mark.heavy
+def test_memory_stays_flat_however_often_a_parent_is_repeated() -> None:
+    least = peak(1, 1, 10)
+    for case in [(1, 1_000_000, 300), (3, 20, 30_000_000), (40, 5000, 4000)]:
+        assert peak(*case) - least < 180, case
