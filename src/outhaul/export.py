@@ -103,6 +103,7 @@ class Draft:
     selections: tuple[Selection, ...]
     formats: tuple[str, ...] = ("json",)
     compress: str | None = None  # None: as the format has it by itself
+    consistency: str = "snapshot"  # snapshot | part
     part_bytes: int | None = None  # wanted size of a part, bytes of the source's text; None: chosen
     fragment_bytes: int | None = None  # rotate a fragment before it passes this many raw bytes
     fragment_rows: int | None = None  # rotate a fragment at this many rows
@@ -141,7 +142,9 @@ class Export:
     instant_at: Any = None
     position: int | None = None  # 1 is next; None when not waiting
     generation: int = 0
-    consistency: str = "snapshot"  # snapshot: all of one instant; none: a foreign table is among what is read
+    consistency: str = (
+        "snapshot"  # snapshot: all of one instant; part: each part of its own; none: of no instant
+    )
     errors: tuple[Mapping[str, Any], ...] = ()
     reference: str | None = None
     reference_origin: str | None = None

@@ -17,7 +17,7 @@ from typing import Any
 from outhaul import deflate, formats, plan, siblings, unpacked
 from outhaul.downloads import MANIFEST, spans
 from outhaul.export import Artifact
-from outhaul.ledger import Facts
+from outhaul.ledger import Done, Facts
 from outhaul.tabular import LINES, due
 
 VERSION = 1
@@ -85,9 +85,17 @@ def _parts(facts: Facts) -> list[dict[str, Any]]:
             "attempt": one.attempt,
             "rows": one.rows,
             "related": dict(one.related),
+            **_instant(one),
         }
         for one in facts.parts
     ]
+
+
+def _instant(part: Done) -> dict[str, Any]:
+    """Of a part of its own instant: when, and what was counted under it."""
+    if part.instant is None:
+        return {}
+    return {"instant_at": _time(part.instant.at), "matched": dict(part.instant.matched)}
 
 
 class _Told:
@@ -205,8 +213,20 @@ def _own(data: Mapping[str, Any]) -> Iterator[Finding]:
         )
         yield from _compared("rows read as " + name, matched, read)
         yield from _compared("rows in the files of " + name, matched, written)
+    for part in data["parts"]:
+        if data["consistency"] == "part":
+            yield from _alone(part)
     yield from _ranges(data["parts"])
     yield from (finding for file in data["files"] for finding in _segments(file))
+
+
+def _alone(part: Mapping[str, Any]) -> Iterator[Finding]:
+    """A part of its own instant holds what was counted under it."""
+    matched, read = due(part["matched"], part["format"]), {"": part["rows"], **part["related"]}
+    for path in sorted({*matched, *read}):
+        one, other = matched.get(path, 0), read.get(path, 0)
+        if one != other:
+            yield Finding(MANIFEST, f"rows of part {part['part']}{path and f', {path}'}", one, other)
 
 
 def _counts(found: Iterable[tuple[int, Mapping[str, int]]]) -> dict[tuple[int, str], int]:

@@ -100,7 +100,9 @@ class Plan:
     fragment_rows: int | None
     tenant: str | None
     catalog: str  # fingerprint
-    consistency: str = "snapshot"  # "none": a foreign table is read, whose rows no instant here can hold
+    consistency: str = (
+        "snapshot"  # "part": each part is; "none": a foreign table is read, which no instant here holds
+    )
 
 
 def build(
@@ -142,8 +144,23 @@ def build(
         fragment_rows=_size(draft, "fragment_rows"),
         tenant=caller.tenant,
         catalog=catalog.fingerprint,
-        consistency="none" if any(_distant(catalog, root) for root in nodes) else "snapshot",
+        consistency="none" if any(_distant(catalog, root) for root in nodes) else _consistency(draft),
     )
+
+
+def _consistency(draft: Draft) -> str:
+    """Parts of several instants must have borders that no update can move a row across."""
+    where, known = ("consistency",), ("snapshot", "part")
+    if draft.consistency not in known:
+        message = f"There is no consistency {draft.consistency!r}."
+        raise WrongValue(message, hint=hint(known), where=where, wrong=draft.consistency, choices=known)
+    if draft.consistency == "part" and any(one.sort for one in draft.selections):
+        message = "A sorted export is of one instant: an update between two parts could move a row past both."
+        raise WrongValue(message, hint="Leave out the order, or the consistency.", where=where, wrong="part")
+    if draft.consistency == "part" and len(draft.formats) > 1:
+        message = "Parts of their own instants differ from format to format."
+        raise WrongValue(message, hint="Ask for one format.", where=where, wrong="part")
+    return draft.consistency
 
 
 def _distant(catalog: Catalog, root: Node) -> bool:

@@ -149,6 +149,8 @@ def prove(facts: Facts, size: Callable[[str], int | None]) -> None:
         _prove_ranges(what, parts)
         _prove_rows(what, parts, due(facts.counts[selection], name))
         for part in parts:
+            if facts.plan.consistency == "part":
+                _prove_alone(what, part)
             _prove_fragments(what, part, [one for one in facts.fragments if one.part == part.n], size)
     _prove_distinct([one.key for one in facts.fragments])
 
@@ -193,6 +195,13 @@ def _prove_rows(what: str, parts: Sequence[Done], matched: Mapping[str, int]) ->
         written.update(part.related)
     for path in sorted({*matched, *written}):
         _prove_equal(f"{what}: {path or 'rows'}", matched.get(path, 0), written[path])
+
+
+def _prove_alone(what: str, part: Done) -> None:
+    """A part of its own instant counted under it what it was to write, within borders that rows do not cross."""
+    if part.instant is None or part.range["by"] not in {"key", "all"}:
+        raise Unproven(f"{what}: part {part.n} was not counted under its own instant, by its keys.")
+    _prove_rows(f"{what}, part {part.n}", [part], due(part.instant.matched, part.format))
 
 
 def _prove_equal(what: str, matched: int, written: int) -> None:

@@ -10,28 +10,32 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from outhaul.commands._unfinished import is_kept
 from outhaul.errors import Misconfigured, StoreError
 
 WORK = ".outhaul"  # ledger, fragments and unfinished files, while the export runs
 
 
 @contextmanager
-def workspace(folder: Path) -> Iterator[Path]:
-    """A work folder inside `folder`, for one export at a time; gone at the end, with `folder` if that stays empty.
+def workspace(folder: Path, *, resume: bool = False) -> Iterator[Path]:
+    """A work folder inside `folder`, for one export at a time; gone at the end, with `folder` if that stays empty, but
+    for what can be gone on with.
 
-    One that a killed export has left behind is removed first.
+    One that an export has left behind is removed first, unless this is to `resume` it.
     """
     made = _make(folder)
     work = folder / WORK
     with _alone(folder):
         try:
-            shutil.rmtree(work, ignore_errors=True)
-            work.mkdir(mode=0o700)
+            if not (resume and is_kept(work)):
+                shutil.rmtree(work, ignore_errors=True)
+            work.mkdir(mode=0o700, exist_ok=True)
             yield work
         except OSError as error:
             raise StoreError(f"{error.filename or folder} cannot be written: {error.strerror}.") from None
         finally:
-            shutil.rmtree(work, ignore_errors=True)
+            if not is_kept(work):
+                shutil.rmtree(work, ignore_errors=True)
             if made:
                 with suppress(OSError):
                     folder.rmdir()

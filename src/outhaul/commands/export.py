@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import signal
 import time
 from contextlib import suppress
@@ -13,6 +14,7 @@ import typer
 from outhaul import errors
 from outhaul.commands import _folder as folders
 from outhaul.commands import _options as options
+from outhaul.commands import _unfinished as unfinished
 from outhaul.commands._progress import progress
 from outhaul.errors import Misconfigured, OuthaulError, Unproven, WrongState
 from outhaul.export import ACTIVE, Caller, Draft, Export, Selection, Status
@@ -69,6 +71,16 @@ def run(  # noqa: PLR0917  # typer passes them by name
         str | None,
         typer.Option(metavar="NAME", help="gzip or zstd; inside of Parquet zstd, snappy, gzip or none."),
     ] = None,
+    consistency: Annotated[
+        str,
+        typer.Option(
+            metavar="snapshot|part",
+            help="All rows as of one instant, or each part of its own, so that finished parts can be kept.",
+        ),
+    ] = "snapshot",
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with finished parts that an unfinished export has left.")
+    ] = False,
     part_size: Annotated[
         str | None, typer.Option(metavar="BYTES", help="Read in parts of about this size; also 20MB.")
     ] = None,
@@ -93,6 +105,7 @@ def run(  # noqa: PLR0917  # typer passes them by name
         ),
         formats=(form,),
         compress=compress,
+        consistency=consistency,
         part_bytes=options.size(part_size, "--part-size") if part_size else None,
         profile=profile,
         delimiter=delimiter,
@@ -100,9 +113,18 @@ def run(  # noqa: PLR0917  # typer passes them by name
     for ending in (signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(ending) is signal.SIG_DFL:
             signal.signal(ending, signal.default_int_handler)
-    with folders.workspace(output) as work:
-        made = _export(draft, work, parts, source=source, workers=workers, catalog=catalog, file=file)
-        folders.publish(made, output)
+    apart = consistency == "part"
+    with folders.workspace(output, resume=resume and apart) as work:
+        if resume:
+            options.people.print(_resuming(work, apart=apart))
+        try:
+            made = _export(draft, work, parts, source=source, workers=workers, catalog=catalog, file=file)
+            folders.publish(made, output)
+        except BaseException:
+            if unfinished.is_kept(work):
+                options.people.print(f"Finished parts are kept in {work}: --resume goes on with them.")
+            raise
+        unfinished.forget(work)
     names = [path.name for path in made]
     files = ", ".join(names) if len(names) < MANY else f"{len(names) - 1} files, {names[-1]}"
     options.people.print(f"{files} in {output}: complete and proven.")
@@ -117,8 +139,11 @@ def _export(draft: Draft, work: Path, numbered: bool, file: Path | None, **flags
     catalog = app.offered(settings, app.reflect(settings))
     made = app.Outhaul(settings, catalog, ahead=1)
     made.exports.plan(US, draft)  # a refusal need not wait for workers
+    kept = unfinished.resumed(made, work, US, draft) if unfinished.is_kept(work) else None
     with made as outhaul:
-        export = outhaul.exports.create(US, draft)
+        export = kept or outhaul.exports.create(US, draft)
+        if draft.consistency == "part":
+            unfinished.keep(work, export, settings.require_source())
         try:
             _follow(outhaul, export, draft.selections[0].resource)
         except KeyboardInterrupt:
@@ -126,6 +151,18 @@ def _export(draft: Draft, work: Path, numbered: bool, file: Path | None, **flags
                 outhaul.exports.interrupt(US, export.id)
             raise
         return _written(outhaul, export.id, work, numbered)
+
+
+def _resuming(work: Path, *, apart: bool) -> str:
+    """What is done of what was asked for with --resume, in words."""
+    if unfinished.is_kept(work):
+        return f"Going on with the finished parts in {work}."
+    if apart:
+        return "Nothing unfinished is there: starting from the beginning."
+    return (
+        "An instant ends with its export, so nothing of it can be kept: starting from the beginning. "
+        "Finished parts are kept with --consistency part."
+    )
 
 
 def _objects(work: Path) -> str:
@@ -164,6 +201,7 @@ def _written(outhaul: Outhaul, export_id: str, work: Path, numbered: bool) -> li
     if facts is None:
         raise Unproven("The export left no facts to prove it by.")
     ready = work / "ready"
+    shutil.rmtree(ready, ignore_errors=True)
     ready.mkdir()
     made = downloads.artifacts(facts, numbered=numbered, archived=False)
     for artifact in made:

@@ -7,7 +7,7 @@ from outhaul.ledger.closing import Done, Facts
 from outhaul.ledger.database import AWAY
 from outhaul.ledger.events import Event
 from outhaul.ledger.listing import NEWEST, PLAIN
-from outhaul.ledger.parts import Lease, Verdict
+from outhaul.ledger.parts import Instant, Lease, Verdict
 from outhaul.ledger.planned import Planned
 from outhaul.ledger.seen import SORTABLE
 from outhaul.ledger.snapshots import Snapshot, label
@@ -23,6 +23,7 @@ __all__ = [
     "Done",
     "Event",
     "Facts",
+    "Instant",
     "Lease",
     "Ledger",
     "NewToken",

@@ -161,6 +161,7 @@ def _waiting(most: int, window: int, workers: Collection[str]) -> sa.Select[Any]
     )
     deliverable = sa.or_(
         parts.c.n == 0,
+        exports.c.consistency == "part",
         snapshots.c.own.is_(False),
         snapshots.c.holder.in_(workers),
     )

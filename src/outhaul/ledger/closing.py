@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -11,10 +12,11 @@ import sqlalchemy as sa
 from outhaul import plan as plans
 from outhaul.export import Artifact, Export, Fragment, Status
 from outhaul.ledger import states
-from outhaul.ledger.clock import now
+from outhaul.ledger.clock import moment, now
 from outhaul.ledger.database import moved
 from outhaul.ledger.events import tell
 from outhaul.ledger.exports import fragment_of
+from outhaul.ledger.parts import Instant
 from outhaul.ledger.progress import HEAVY, shown, shown_export
 from outhaul.ledger.tables import artifacts, exports, fragments, parts
 from outhaul.ledger.upkeep import Upkeep
@@ -32,6 +34,7 @@ class Done:
     attempt: int
     rows: int
     related: Mapping[str, int]
+    instant: Instant | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,14 +68,15 @@ class Closing(Upkeep):
             row = read.execute(wanted).one_or_none()
             if row is None or row.counts is None:
                 return None
-            done = sa.select(parts).where(parts.c.export == export_id, parts.c.n > 0).order_by(parts.c.n)
+            wanted = sa.select(parts).where(parts.c.export == export_id, parts.c.n > 0).order_by(parts.c.n)
+            done = tuple(_done(part) for part in read.execute(wanted))
             written = sa.select(fragments).where(fragments.c.export == export_id)
             return Facts(
                 export=shown_export(row),
                 plan=plans.from_data(row.plan),
-                counts=row.counts,
+                counts=row.counts if row.consistency != "part" else _summed(len(row.counts), done),
                 tables=row.tables,
-                parts=tuple(_done(part) for part in read.execute(done)),
+                parts=done,
                 fragments=tuple(
                     fragment_of(one)
                     for one in read.execute(written.order_by(fragments.c.part, fragments.c.seq))
@@ -96,7 +100,8 @@ class Closing(Upkeep):
                 )
                 .values(
                     status=Status.COMPLETED,
-                    shown=sa.func.coalesce(exports.c.matched, 0),
+                    matched=_matched(),
+                    shown=_matched(),
                     completed_at=now(),
                     updated_at=now(),
                     expires_at=now() + self.terms.retention.total_seconds(),
@@ -119,6 +124,8 @@ class Closing(Upkeep):
             if row is None or row.generation != generation or not states.end(write, export_id, [dict(error)]):
                 return False
             states.let_go(write, export_id)
+            if row.consistency == "part":  # no instant is lost that would have it begin anew
+                states.remake(write, export_id, error)
             return True
 
     def manifest_key(self, export_id: str) -> str | None:
@@ -130,4 +137,22 @@ class Closing(Upkeep):
 
 
 def _done(row: Any) -> Done:
-    return Done(row.n, row.selection, row.format, row.range, row.attempt, row.rows, row.related)
+    instant = Instant(moment(row.instant_at), row.matched) if row.instant_at is not None else None
+    return Done(row.n, row.selection, row.format, row.range, row.attempt, row.rows, row.related, instant)
+
+
+def _summed(selections: int, done: Sequence[Done]) -> list[Counter[str]]:
+    """Rows matched per selection, where each part counted its own."""
+    counts = [Counter[str]() for _ in range(selections)]
+    for part in done:
+        counts[part.selection].update(part.instant.matched if part.instant else {})
+    return counts
+
+
+def _matched() -> sa.ColumnElement[int]:
+    """The rows of an export when it is completed: where each part counted its own, only now all are known."""
+    total = sa.select(sa.func.coalesce(sa.func.sum(parts.c.rows), 0)).where(parts.c.export == exports.c.id)
+    known = sa.func.coalesce(exports.c.matched, 0)
+    return sa.case(
+        (exports.c.consistency == "part", sa.cast(total.scalar_subquery(), sa.BigInteger)), else_=known
+    )

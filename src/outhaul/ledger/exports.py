@@ -237,12 +237,14 @@ def _refusal(
 
 
 def _under_one_instant(write: sa.Connection, export_id: str) -> bool:
-    """Whether what is done and what is left can still be of one instant: nothing is planned yet, or it is held."""
+    """Whether what is done and what is left can still be of one instant, or need not: nothing is planned yet, or it is
+    held."""
     planned = sa.exists().where(parts.c.export == export_id, parts.c.n == 0, parts.c.state == "done")
     kept = sa.exists().where(
         snapshots.c.export == exports.c.id,
         snapshots.c.generation == exports.c.generation,
         states.held(),
     )
-    asked = sa.select(exports.c.id).where(exports.c.id == export_id, sa.or_(~planned, kept))
+    apart = exports.c.consistency == "part"
+    asked = sa.select(exports.c.id).where(exports.c.id == export_id, sa.or_(~planned, kept, apart))
     return write.execute(asked).first() is not None

@@ -6,6 +6,7 @@ import secrets
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
@@ -37,6 +38,14 @@ class Lease:
     part: Part
     token: str
     worker: str
+
+
+@dataclass(frozen=True, slots=True)
+class Instant:
+    """That of a single part, and the rows that matched under it, by include path ("" is the root)."""
+
+    at: datetime
+    matched: Mapping[str, int]
 
 
 class Parts(Events):
@@ -98,9 +107,16 @@ class Parts(Events):
             show(write, lease.part.export)
             return Verdict.GO
 
-    def settle(self, lease: Lease, made: Sequence[Fragment], root: Node | None = None) -> bool:
-        """The part is done and these are its bytes. False: another attempt or generation has the right to say so.
-        TooMuch, and nothing has changed, when with it more is written of `root` than may be."""
+    def settle(
+        self,
+        lease: Lease,
+        made: Sequence[Fragment],
+        root: Node | None = None,
+        instant: Instant | None = None,
+    ) -> bool:
+        """The part is done and these are its bytes; `instant`: where it is not that of the export. False: another
+        attempt or generation has the right to say so. TooMuch, and nothing has changed, when with it more is written
+        of `root` than may be."""
         rows = sum(fragment.rows for fragment in made)
         related: Counter[str] = Counter()
         for fragment in made:
@@ -120,6 +136,8 @@ class Parts(Events):
                     processed=rows,
                     related=dict(related),
                     error=None,
+                    matched=instant and dict(instant.matched),
+                    instant_at=instant and instant.at.timestamp(),
                 )
             )
             if not moved(write, done):

@@ -21,13 +21,14 @@ from outhaul.ledger.tables import exports, parts, snapshots
 @dataclass(frozen=True, slots=True)
 class Planned:
     """What planning found under the instant. Per selection: rows by include path ("" is the root) and the ranges
-    that every format is written in. `size`: estimated bytes of text; `tables`: fingerprints."""
+    that every format is written in. `size`: estimated bytes of text; `tables`: fingerprints. `instant_at`: None where
+    each part takes its own."""
 
     counts: Sequence[Mapping[str, int]]
     ranges: Sequence[Sequence[Mapping[str, Any]]]
     formats: Sequence[str]
     size: int
-    instant_at: datetime
+    instant_at: datetime | None
     tables: Mapping[str, Any]
 
 
@@ -71,7 +72,7 @@ class Planning(Parts):
             "own": True,
             "holder": lease.worker,
             "lease_until": now() + self.terms.lease.total_seconds(),
-            "instant_at": planned.instant_at.timestamp(),
+            "instant_at": planned.instant_at and planned.instant_at.timestamp(),
             "held_at": now(),
         }
 
@@ -92,7 +93,7 @@ def _record(write: sa.Connection, export_id: str, planned: Planned, matched: int
             counts=[dict(counts) for counts in planned.counts],
             size=planned.size,
             tables=dict(planned.tables),
-            instant_at=planned.instant_at.timestamp(),
+            instant_at=planned.instant_at and planned.instant_at.timestamp(),
             updated_at=now(),
         )
     )

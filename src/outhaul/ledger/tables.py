@@ -108,6 +108,8 @@ parts = sa.Table(
     sa.Column("error", Data),
     sa.Column("started_at", Time),
     sa.Column("ended_at", Time),
+    sa.Column("matched", Data),  # of a part of its own instant: rows by include path under it, "" is the root
+    sa.Column("instant_at", Time),
     sa.Index("ix_parts_state", "state"),
 )
 

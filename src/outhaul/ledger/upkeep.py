@@ -107,6 +107,15 @@ class Upkeep(Admission):
                 .values(lease_until=now())
             )
 
+    def abandon(self) -> None:
+        """Whoever had parts has ended, with the command that all ran under: they are new again, and did not fail."""
+        with self._write() as write:
+            write.execute(
+                parts.update()
+                .where(parts.c.state.in_(["queued", "running"]))
+                .values(state="new", token=None, lease_until=None, ready_at=now())
+            )
+
     def renew(self) -> int:
         """Exports at work whose instant is lost begin a new generation, or fail when that has happened too often. While
         part 0 runs, losing it is a failure of part 0."""

@@ -15,11 +15,13 @@ A Session (used by one worker process, one at a time) has
     share() -> str                                name under which others can join this instant; SourceError if it cannot
     ping()                                        SourceAway if the connection, and with it the instant, has gone
     tables(plan) -> Fingerprints                  JSON-able, by table, as things stand NOW; before `begin` or, locking lightly, after it
-    count(node) -> Counts                         rows of the selection under the instant: {"": n, "line_items": n, ...} by include path,
-                                                  and `tabular.LINES` where related rows are lines of a table
+    count(node, range=ALL) -> Counts              rows of the selection under the instant: {"": n, "line_items": n, ...} by include path,
+                                                  and `tabular.LINES` where related rows are lines of a table;
+                                                  `range`: of those of a range of keys alone
     size(node, counts=None) -> int                estimated bytes of the selection's text, from statistics only; never scans;
                                                   `counts`: what `count` gave, for a better estimate
-    split(node, part_bytes) -> tuple[Range, ...]  ranges that chain from open end to open end
+    split(node, part_bytes, *, lasting=False)     -> tuple[Range, ...]: they chain from open end to open end; `lasting`: cut by keys
+                                                  alone, so that no UPDATE moves a row from one to another between two instants
     read(node, range, style) -> Iterator[Stream]  the rows of a range: "csv" (the database's own text), "json" or "typed" (own text, for every node;
                                                   booleans as true and false, arrays as JSON); each Stream is read to its end
                                                   before the next is asked for

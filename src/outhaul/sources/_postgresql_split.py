@@ -138,13 +138,14 @@ def _width(column: Column, averages: dict[str, float]) -> float:
     return 1 + average * (2 if column.native == "bytea" else 1)
 
 
-def split(wire: Wire, node: Node, part_bytes: int) -> tuple[Range, ...]:
-    """Ranges of about `part_bytes` that chain from open end to open end."""
+def split(wire: Wire, node: Node, part_bytes: int, *, lasting: bool = False) -> tuple[Range, ...]:
+    """Ranges of about `part_bytes` that chain from open end to open end. `lasting`: an UPDATE moves no row from one to
+    another, as it does between blocks."""
     wanted = math.ceil(size(wire, node) / part_bytes)
     if wanted < 2:
         return (ALL,)
     parts = leaves(wire, (node.schema, node.table))
-    if not has_many(node) and not node.sort:
+    if not has_many(node) and not node.sort and not lasting:
         by_block = _by_block(wire, parts, wanted)
         if by_block:
             return by_block

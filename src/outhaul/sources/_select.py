@@ -87,9 +87,9 @@ class Query:
         keys = self.chain[len(self.key) :] if self.steps else self.chain
         return select.order_by(*(step.clause() for step in self.steps), *keys)
 
-    def counted(self) -> sa.Select[Any]:
-        """How many rows there are, whatever the ranges."""
-        return sa.select(sa.func.count()).select_from(self.base).where(*self.where)
+    def counted(self, *bounds: sa.ColumnElement[bool]) -> sa.Select[Any]:
+        """How many rows there are, whatever the ranges unless one is given."""
+        return sa.select(sa.func.count()).select_from(self.base).where(*self.where, *bounds)
 
 
 def place_of(node: Node) -> Place:
@@ -142,12 +142,13 @@ def tree(node: Node, tongue: Tongue, style: Style, leaf: str | None = None) -> Q
     return _Reading(node, tongue, style, leaf).query((node,), ())
 
 
-def counts(node: Node, tongue: Tongue) -> Iterator[tuple[str, sa.Select[Any]]]:
-    """What is counted of a selection, by include path; LINES where it is a table of more lines than rows."""
+def counts(node: Node, tongue: Tongue, part: Range) -> Iterator[tuple[str, sa.Select[Any]]]:
+    """What is counted of a selection or of a range of keys, by include path; LINES where a table has more lines."""
     root = tree(node, tongue, "csv")
-    yield from ((query.name, query.counted()) for query in root.every())
+    yield from ((query.name, query.counted(*limits(query, tongue, part))) for query in root.every())
     if spread := _spread(node):
-        yield LINES, _Reading(node, tongue, "csv", None).lines(root, (node, *spread))
+        lines = _Reading(node, tongue, "csv", None).lines(root, (node, *spread))
+        yield LINES, lines.where(*limits(root, tongue, part))
 
 
 def _spread(node: Node) -> tuple[Node, ...]:

@@ -10,7 +10,7 @@ from sqlalchemy.sql.elements import quoted_name
 from outhaul.blocks import Cut
 from outhaul.filters import expression
 from outhaul.plan import By, Node
-from outhaul.sources._order import steps
+from outhaul.sources._order import Placing, steps
 from outhaul.sources._select import say, tree
 from outhaul.sources._sqlite_library import Library
 from outhaul.sources._sqlite_text import TONGUE, statement
@@ -18,15 +18,25 @@ from outhaul.sources._sqlite_text import TONGUE, statement
 SAMPLED = 400  # rows; borders within a few percent, whatever the size of the table
 
 
+# Keys are compared by the collation of their column.
+BY_KEY = Placing(lambda element, _: element, TONGUE.bound)
+
+
 def by_order(
-    library: Library, node: Node, rowid: str, span: tuple[int, int], order: tuple[By, ...], wanted: int
+    library: Library,
+    node: Node,
+    rowid: str,
+    span: tuple[int, int],
+    order: tuple[By, ...],
+    wanted: int,
+    placing: Placing,
 ) -> list[Cut]:
     """Texts of the columns of `order`, fewer than `wanted` cuts, none where the values cannot be told by their text.
 
     `rowid`: its name; `span`: the smallest and the largest.
     """
     table = tree(node, TONGUE, "csv").root
-    walk = steps(order, table, TONGUE.placing)
+    walk = steps(order, table, placing)
     texts = [TONGUE.text(table.c[one.column.column], one.column, "csv")[0] for one in order]
     # A text of a number equals it only where the column's affinity turns it back.
     told = [

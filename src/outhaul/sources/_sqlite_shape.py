@@ -13,11 +13,11 @@ import sqlalchemy as sa
 from outhaul.blocks import Range
 from outhaul.catalog import Type
 from outhaul.errors import SchemaChanged
-from outhaul.plan import Node, Plan
+from outhaul.plan import By, Node, Plan
 from outhaul.sources._fingerprints import Fingerprints
 from outhaul.sources._order import MOST_UNINDEXED
 from outhaul.sources._select import Place, chained, has_many, joined, touched, tree
-from outhaul.sources._sqlite_cuts import by_order
+from outhaul.sources._sqlite_cuts import BY_KEY, by_order
 from outhaul.sources._sqlite_library import Library
 from outhaul.sources._sqlite_text import TONGUE
 
@@ -143,44 +143,32 @@ class Shape:
         )[0]
         return (ends[2], ends[3]) if ends[:2] == ("integer", "integer") else (0, -1)
 
-    def split(self, node: Node, part_bytes: int) -> tuple[Range, ...]:
+    def split(self, node: Node, part_bytes: int, *, lasting: bool = False) -> tuple[Range, ...]:
         """Even spans of row numbers or of an integer key; of texts, and in an order that was asked for, equal runs."""
         table = self.table(node.table)
         wanted = math.ceil(self.size(node) / part_bytes)
         if wanted < 2:
             return (ALL,)
-        if node.sort:
-            return self._by_order(node, table, min(wanted, MOST_UNINDEXED))
-        if not has_many(node) and table.rowid is not None:
+        if not (node.sort or has_many(node) or lasting) and table.rowid is not None:
             return tuple(chained("ctid", _even(*self._span(table.name, table.rowid), wanted), None))
         if not node.key or table.kind != "table":
             return (ALL,)
         key = quoted(node.key[0].column)
-        if node.key[0].type is Type.INTEGER:
+        if node.key[0].type is Type.INTEGER and not node.sort:
             return tuple(chained("key", _even(*self._span(table.name, key), wanted), None))
-        return tuple(chained("key", self._runs(table.name, key, wanted), None))
+        return self._sampled(node, table, wanted)
 
-    def _by_order(self, node: Node, table: Table, wanted: int) -> tuple[Range, ...]:
+    def _sampled(self, node: Node, table: Table, wanted: int) -> tuple[Range, ...]:
         if table.rowid is None:
             return (ALL,)
         span = self._span(table.name, table.rowid)
-        cuts = by_order(self._library, node, table.rowid, span, node.sort, wanted)
-        return tuple(chained("sort", cuts, None))
-
-    def _runs(self, name: str, key: str, wanted: int) -> list[tuple[str]]:
-        """Cuts between texts; none where something else than text is among the keys."""
-        place = quoted(name)
-        rows, low, high = self._library.fetch(
-            f"SELECT count(*), typeof(min({key})), typeof(max({key})) FROM {place}"  # noqa: S608  # quoted names
-        )[0]
-        step = rows // wanted
-        if (low, high) != ("text", "text") or not step:
-            return []
-        cuts = self._library.fetch(
-            f"SELECT k FROM (SELECT {key} AS k, row_number() OVER (ORDER BY {key}) AS n FROM {place}) "  # noqa: S608  # quoted names
-            f"WHERE n % {step} = 0"
-        )
-        return list(dict.fromkeys((str(cut),) for (cut,) in cuts))[: wanted - 1]
+        if node.sort:
+            most = min(wanted, MOST_UNINDEXED)
+            cuts = by_order(self._library, node, table.rowid, span, node.sort, most, TONGUE.placing)
+            return tuple(chained("sort", cuts, None))
+        by_key = (By(node.key[0]),)
+        cuts = by_order(self._library, node, table.rowid, span, by_key, wanted, BY_KEY)
+        return tuple(chained("key", cuts, None))
 
 
 def _octets(columns: Any) -> str:

@@ -22,6 +22,7 @@ from outhaul.sources._copy import Copy, Wire
 from outhaul.sources._fingerprints import Fingerprints, check
 from outhaul.sources._postgresql_doctor import examine, grants
 from outhaul.sources._postgresql_rights import missing_rights
+from outhaul.sources._postgresql_split import ALL
 from outhaul.sources._postgresql_text import TONGUE, literal, statement
 from outhaul.sources._reflect_postgresql import reflect
 from outhaul.sources._select import (
@@ -166,10 +167,10 @@ class Session:
         changed = {name: one["definition"] for name, one in definitions.items() if name in found}
         return {name: one | {"definition": changed.get(name)} for name, one in found.items()}
 
-    def count(self, node: Node) -> dict[str, int]:
-        """Rows by include path under the instant; "" is the root."""
+    def count(self, node: Node, part: Range = ALL) -> dict[str, int]:
+        """Rows by include path under the instant; "" is the root. `part`: a range of keys."""
         with self._about(node):
-            found = counts(node, TONGUE)
+            found = counts(node, TONGUE, part)
             return {name: int(self._wire.fetch(statement(select))[0][0]) for name, select in found}
 
     def size(self, node: Node, counts: Mapping[str, int] | None = None) -> int:
@@ -177,10 +178,11 @@ class Session:
         with self._about(node):
             return _postgresql_split.size(self._wire, node, counts)
 
-    def split(self, node: Node, part_bytes: int) -> tuple[Range, ...]:
-        """Ranges that chain from open end to open end, of about `part_bytes` each."""
+    def split(self, node: Node, part_bytes: int, *, lasting: bool = False) -> tuple[Range, ...]:
+        """Ranges that chain from open end to open end, of about `part_bytes` each. `lasting`: by keys alone, so that
+        they hold the same rows under another instant."""
         with self._about(node):
-            return _postgresql_split.split(self._wire, node, part_bytes)
+            return _postgresql_split.split(self._wire, node, part_bytes, lasting=lasting)
 
     def read(self, node: Node, part: Range, style: Style) -> Iterator[Stream]:
         """The rows of a range: one stream, or where there are to-many nodes one for each run of parents.

@@ -22,7 +22,7 @@ from outhaul.sources._select import Query, Style, counts, has_many, limits, say,
 from outhaul.sources._sqlite_copy import Prepared, prepare
 from outhaul.sources._sqlite_doctor import examine, grants
 from outhaul.sources._sqlite_library import Library, file_of, read_only
-from outhaul.sources._sqlite_shape import MOST_ROWS, NARROW, Shape, within_rows
+from outhaul.sources._sqlite_shape import ALL, MOST_ROWS, NARROW, Shape, within_rows
 from outhaul.sources._sqlite_text import TONGUE, statement, textual
 
 __all__ = ["Prepared", "Session", "check", "connect", "count", "examine", "grants", "prepare", "reflect"]
@@ -91,18 +91,19 @@ class Session:
         """The tables of the plan as they stand; SchemaChanged names what is missing."""
         return self._shape.tables(plan)
 
-    def count(self, node: Node) -> dict[str, int]:
-        """Rows by include path under the instant; "" is the root."""
-        found = counts(node, TONGUE)
+    def count(self, node: Node, part: Range = ALL) -> dict[str, int]:
+        """Rows by include path under the instant; "" is the root. `part`: a range of keys."""
+        found = counts(node, TONGUE, part)
         return {name: int(self._library.fetch(*statement(select))[0][0]) for name, select in found}
 
     def size(self, node: Node, counts: Mapping[str, int] | None = None) -> int:
         """Estimated bytes of the selection's text, children included; filters are left out unless rows are counted."""
         return self._shape.size(node, counts)
 
-    def split(self, node: Node, part_bytes: int) -> tuple[Range, ...]:
-        """Ranges that chain from open end to open end."""
-        return self._shape.split(node, part_bytes)
+    def split(self, node: Node, part_bytes: int, *, lasting: bool = False) -> tuple[Range, ...]:
+        """Ranges that chain from open end to open end. `lasting`: by keys alone, so that they hold the same rows under
+        another instant; a VACUUM may number rows anew."""
+        return self._shape.split(node, part_bytes, lasting=lasting)
 
     def read(self, node: Node, part: Range, style: Style) -> Iterator[Stream]:
         """The rows of a range: one stream, with a cursor for each to-many node below."""

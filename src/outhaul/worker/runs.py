@@ -13,13 +13,13 @@ from types import ModuleType
 from typing import Any, TypeVar
 
 from outhaul import pipeline, siblings, sources
-from outhaul.errors import SourceError
-from outhaul.ledger import AWAY, Lease, Ledger, label
+from outhaul.errors import SchemaChanged, SourceError
+from outhaul.ledger import AWAY, Instant, Lease, Ledger, label
 from outhaul.ledger.pulse import TICK, Pulse, Stopped
 from outhaul.plan import Plan
 from outhaul.worker.failpoint import reach
 from outhaul.worker.faults import is_final, lost, needs_new_instant, said
-from outhaul.worker.survey import survey
+from outhaul.worker.survey import alone, survey
 
 SETTLE = 300.0  # seconds to go on telling an absent ledger what has been done
 
@@ -40,10 +40,12 @@ class Place:
 
 @dataclass(slots=True)
 class Owed:
-    """What a run still owes the ledger. `passing`: the instant is one of this run and ends with it."""
+    """What a run still owes the ledger. `passing`: the instant is one of this run and ends with it; `alone`: it is that
+    of one part only."""
 
     leases: list[Lease]
     passing: bool = False
+    alone: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,6 +146,10 @@ class Worker:
             with self.pulse.watching([lease], held.session, gently=True):
                 self._write(lease, held, owed)
             return
+        plan = self._ledger.plan(export_id)
+        if plan.consistency == "part":
+            self._read_alone(lease, plan, owed)
+            return
         snapshot = self._ledger.snapshot(export_id)
         if snapshot is None or snapshot.generation != generation:
             raise Stopped
@@ -151,7 +157,6 @@ class Worker:
             raise Stopped
         if snapshot.own or snapshot.state != "held":
             raise lost(snapshot)
-        plan = self._ledger.plan(export_id)
         source = siblings.load(sources, plan.source)
         session = source.connect(self._place.url, label(export_id, generation))
         reader = Reader(session, source, plan, self._ledger.fingerprints(export_id), generation)
@@ -163,7 +168,29 @@ class Worker:
         finally:
             self._end(session)
 
-    def _write(self, lease: Lease, reader: Reader, owed: Owed) -> None:
+    def _read_alone(self, lease: Lease, plan: Plan, owed: Owed) -> None:
+        """A part of an instant of its own; tables may have been rewritten since the last part, but not altered."""
+        owed.alone = True
+        export_id, generation = lease.part.export, lease.part.generation
+        source = siblings.load(sources, plan.source)
+        url, copy = self._prepared(source)
+        session = source.connect(url, label(export_id, generation))
+        try:
+            with self.pulse.watching([lease], session):
+                tables, instant = alone(plan, lease.part, source, session)
+                reader = Reader(session, source, plan, _plain(tables), generation)
+                try:
+                    source.check(self._ledger.fingerprints(export_id), reader.tables)
+                except SchemaChanged as error:
+                    if not needs_new_instant(error):
+                        raise
+                self._write(lease, reader, owed, instant)
+        finally:
+            if copy:
+                copy.unlink(missing_ok=True)
+            self._end(session)
+
+    def _write(self, lease: Lease, reader: Reader, owed: Owed, instant: Instant | None = None) -> None:
         """One part from the source into the store, and then into the ledger."""
 
         def progress(rows: int) -> None:
@@ -179,7 +206,7 @@ class Worker:
         reach("before_settle")
         self.pulse.leave(lease)
         root = reader.plan.selections[lease.part.selection]
-        if not self._patiently(lambda: self._ledger.settle(lease, made, root)):
+        if not self._patiently(lambda: self._ledger.settle(lease, made, root, instant)):
             log.info("part %s of export %s was run by another, too", lease.part.n, lease.part.export)
         owed.leases.remove(lease)
         reach("after_settle")
@@ -193,7 +220,7 @@ class Worker:
         stopped = isinstance(error, Stopped) or self.pulse.stopped
         held = self._held.get(part.export)
         broken = held and (self.pulse.cancelled or (isinstance(error, SourceError) and not stopped))
-        instantless = owed.passing or broken or needs_new_instant(error)
+        instantless = not owed.alone and (owed.passing or broken or needs_new_instant(error))
         if not stopped and part.n and instantless and not is_final(error):
             self._lose(part.export, part.generation, said(error))
         elif not stopped:

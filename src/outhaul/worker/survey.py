@@ -11,7 +11,8 @@ from typing import Any
 
 from outhaul.blocks import Range
 from outhaul.errors import SchemaChanged, SnapshotLost
-from outhaul.ledger import Lease, Ledger, Planned
+from outhaul.export import Part
+from outhaul.ledger import Instant, Lease, Ledger, Planned
 from outhaul.ledger.pulse import Pulse, Stopped
 from outhaul.plan import Plan
 from outhaul.worker.faults import lost, needs_new_instant
@@ -29,38 +30,61 @@ class Survey:
     whole: bool
 
 
+def alone(plan: Plan, part: Part, source: ModuleType, session: Any) -> tuple[dict[str, Any], Instant]:
+    """Take an instant for one part, and count under it what the part is to hold; gives the tables of then, too."""
+    node, extent = plan.selections[part.selection], Range.from_data(part.range)
+    for left in reversed(range(INSTANTS)):
+        before = session.tables(plan)
+        instant = Instant(session.begin(None), session.count(node, extent))
+        tables = session.tables(plan)
+        if _stood(source, before, tables, last=not left):
+            return tables, instant
+        session.end()
+    raise AssertionError("the last look raises")
+
+
+def _stood(source: ModuleType, before: Any, tables: Any, *, last: bool) -> bool:
+    """Whether the tables are those of the instant; SchemaChanged when no further try can cure it."""
+    try:
+        source.check(before, tables)
+    except SchemaChanged as error:
+        if last or not needs_new_instant(error):
+            raise
+        return False
+    return True
+
+
 def survey(
     ledger: Ledger, pulse: Pulse, lease: Lease, plan: Plan, source: ModuleType, session: Any
 ) -> Survey:
     """The tables are looked at before the instant is taken and again after: a rewrite in between would be invisible."""
+    apart = plan.consistency == "part"  # then the counts are for limits and a first display
     for left in reversed(range(INSTANTS)):
         before = session.tables(plan)
         size = sum(session.size(node) for node in plan.selections) * len(plan.formats)
         # Parts would read a foreign table at instants of their own: one statement at least is of one.
-        whole = size <= plan.part_bytes or plan.consistency == "none"
-        own = whole or not source.SHARED
-        instant_at = session.begin(None) if own else _joined(ledger, pulse, lease, session)
+        whole = not apart and (size <= plan.part_bytes or plan.consistency == "none")
+        own = not apart and (whole or not source.SHARED)
+        instant_at = session.begin(None) if own or apart else _joined(ledger, pulse, lease, session)
         counts = [session.count(node) for node in plan.selections]
         tables = session.tables(plan)
-        try:
-            source.check(before, tables)
-        except SchemaChanged as error:
-            if not (left and needs_new_instant(error)):
-                raise
-            session.end()
-        else:
+        if _stood(source, before, tables, last=not left):
             break
+        session.end()
     for node, counted in zip(plan.selections, counts, strict=True):
         node.ceiling.admit(node.resource, counted[""])
         if node.ceiling.bytes is not None:
             node.ceiling.expect(node.resource, session.size(node, counted) * len(plan.formats))
     ranges = _ranges(plan, session, whole)
-    return Survey(Planned(counts, ranges, plan.formats, size, instant_at, tables), own, whole)
+    instant = None if apart else instant_at
+    return Survey(Planned(counts, ranges, plan.formats, size, instant, tables), own, whole)
 
 
 def _ranges(plan: Plan, session: Any, whole: bool) -> list[list[dict[str, Any]]]:
+    lasting = plan.consistency == "part"
     found: list[Sequence[Range]] = [
-        [Range()] if whole else session.split(node, plan.part_bytes) for node in plan.selections
+        [Range()] if whole else session.split(node, plan.part_bytes, lasting=lasting)
+        for node in plan.selections
     ]
     return [[extent.to_data() for extent in ranges] for ranges in found]
 
