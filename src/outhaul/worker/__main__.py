@@ -15,6 +15,8 @@ from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import Any
 
+import pyarrow as pa
+
 from outhaul import siblings, stores
 from outhaul.ledger import AWAY, Ledger, Terms
 from outhaul.ledger.pulse import TICK
@@ -31,6 +33,9 @@ def main() -> None:
     """Run deliveries, a JSON line each on standard input after one of configuration, until it ends; write a line
     whenever idle."""
     os.umask(0o077)
+    # Arrow's default allocator keeps what columns of changing sizes leave behind: a third more at the peak.
+    if "jemalloc" in pa.supported_memory_backends():
+        pa.set_memory_pool(pa.jemalloc_memory_pool())
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(name)s %(levelname)s %(message)s")
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     config = json.loads(sys.stdin.readline())
