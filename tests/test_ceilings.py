@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import itertools
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import psycopg
 import pytest
 
-from outhaul import downloads, siblings, sources
+from outhaul import downloads, pipeline, siblings, sources, stores
 from outhaul.app import Outhaul
+from outhaul.blocks import Range
 from outhaul.ceilings import UNLIMITED, Ceiling
 from outhaul.errors import Misconfigured, TooMuch
-from outhaul.export import Caller, Draft, Export, Selection, Status
+from outhaul.export import Caller, Draft, Export, Part, Selection, Status
+from tests import exports, trees
 from tests.selections import selection
 from tests.served import CATALOG, ROWS, US, Asker, done, finished, of_shop, put_together, served, shop, until
 from tests.terminal import outhaul as command
@@ -154,6 +158,19 @@ def test_bytes_above_the_limit_stop_the_export_and_leave_nothing(
         made = done(outhaul, outhaul.exports.create(bounded(bytes=whole), texts(part_bytes=part_bytes)))
         (file,) = outhaul.ledger.artifacts(made.id)
         assert len(b"".join(downloads.read(file, outhaul.store))) == whole
+
+
+def test_a_part_ends_at_the_limit_and_not_at_its_end(tmp_path: Path) -> None:
+    """Its rows have no end at all."""
+    plan = trees.plan(exports.ORDERS, formats=("ndjson",))
+    bounded = replace(plan, selections=(replace(plan.selections[0], ceiling=Ceiling(bytes=100_000)),))
+    stream = trees.stream(replace(exports.ORDERS, manys={}), exports.orders(100))
+    endless = replace(stream, blocks=itertools.cycle(list(stream.blocks)))
+    part = Part("AbCdEfGhIj", 1, 0, "ndjson", Range().to_data(), 1, 1)
+    store = siblings.load(stores, "file").open_store(f"file://{tmp_path}")
+    with pytest.raises(TooMuch, match="100,000 bytes are the most"):
+        pipeline.run(exports.Session(endless), bounded, part, store, lambda: None, lambda _: None)
+    assert list(store.keys("")) == []
 
 
 def test_an_estimate_by_counted_rows_is_near_the_truth(tmp_path: Path, postgres_url: str) -> None:

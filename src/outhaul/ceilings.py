@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from outhaul.errors import TooMuch
@@ -45,6 +46,13 @@ class Ceiling:
         """TooMuch when more bytes have been written than may be exported."""
         if self.bytes is not None and written > self.bytes:
             raise _refusal(f"{written:,} bytes of {resource} were written", written, self.bytes, " bytes")
+
+    def watched(self, resource: str, chunks: Iterable[memoryview], written: int) -> Iterator[memoryview]:
+        """The chunks, as long as they are within the limit together with the bytes that were written before."""
+        for chunk in chunks:
+            written += len(chunk)
+            self.hold(resource, written)
+            yield chunk
 
 
 UNLIMITED = Ceiling()

@@ -49,13 +49,16 @@ def run(
     """Writes the part as fragments, none if it has no row; each ends at a row's end and keeps the plan's limits.
 
     `stop` is called at least every few megabytes and raises what ends the run; `progress` gets the rows done so far.
-    TooMuch when one row alone passes the limit of a file.
+    TooMuch when one row alone passes the limit of a file, or the part that of the whole export.
     """
     made: list[Fragment] = []
+    root, written = plan.selections[part.selection], 0
     read = _files if siblings.load(formats, part.format).JOINT is None else _rows
     with closing(read(session, plan, part, stop, progress)) as fragments:
         for text, chunks in fragments:
-            made.append(_fragment(text, chunks, plan, part, store, len(made)))
+            held = root.ceiling.watched(root.resource, chunks, written)
+            made.append(_fragment(text, held, plan, part, store, len(made)))
+            written += text.length
     return tuple(made)
 
 
