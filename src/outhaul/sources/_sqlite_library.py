@@ -81,7 +81,6 @@ class Library:
         connection = driver.connect(read_only(path), autocommit=True)
         with connection.cursor() as cursor:
             cursor.execute(f"PRAGMA busy_timeout = {int(BUSY_SECONDS * 1000)}")
-            cursor.execute(f"PRAGMA cache_size = -{CACHE_KIB}")
         return connection
 
     def _work(self) -> None:
@@ -131,6 +130,7 @@ class Library:
         """From here on one read transaction: the instant is that of the first read, which comes at once."""
         self.call(lambda: self._connection.adbc_connection.set_autocommit(False))
         self.fetch("SELECT count(*) FROM sqlite_schema")
+        self.fetch(f"PRAGMA cache_size = -{CACHE_KIB}")
 
     def rollback(self) -> None:
         self.call(self._connection.rollback)
