@@ -6,9 +6,11 @@ import json
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -294,3 +296,21 @@ def test_a_filter_never_reaches_another_tenants_exports(ledger: Ledger) -> None:
     for where in ({}, {"reference_or_status_not_null": "true"}, {"events_name_start": "exports"}):
         assert ledger.list(Sight("bolt"), where, view=view) == ((), 0)
         assert ledger.list(Sight("acme"), where, view=view)[1] == len(LIVES)
+
+
+def test_no_index_but_those_of_lists_is_read_for_a_page(tmp_path: Path) -> None:
+    """SQLite reads the rows of a page alone: what is filtered, sorted and counted stands in an index."""
+    asked: list[Any] = []
+    with drafts.opened(drafts.sqlite_url(tmp_path)) as ledger:
+        sa.event.listen(
+            ledger._reader, "before_cursor_execute", lambda *given: asked.append((given[2], given[3]))
+        )
+        where = {"status_in": "completed,failed", "created_at_gteq": "2026-01-01", "resource_type_cont": "o"}
+        ledger.list(Sight("acme"), where, (("started_at", True),), view=render.view(SETTING))
+        statements = [one for one in asked if one[0].startswith("SELECT")]
+        with ledger._read() as read:
+            for words, values in statements[:2]:
+                rows = read.exec_driver_sql(f"EXPLAIN QUERY PLAN {words}", values).all()
+                plan = [row[3] for row in rows if row[3].split()[1] == "exports"]
+                assert plan
+                assert all("COVERING INDEX" in step and "SEARCH" in step for step in plan), plan

@@ -133,6 +133,7 @@ def _terms(settings: Settings) -> Terms:
         part_bytes=settings.part_bytes,
         ceiling=Ceiling(settings.max_records, settings.max_bytes),
         link_lifetime=settings.link_lifetime,
+        most=settings.window if settings.window_refuses else None,
     )
 
 

@@ -84,6 +84,9 @@ class Settings(BaseSettings):
     )
     workers: int = Field(default_factory=lambda: os.cpu_count() or 1, ge=1, description="worker processes")
     window: int = Field(10, ge=1, description="exports of one tenant that run at the same time; more wait")
+    window_refuses: bool = Field(
+        False, description="rather than let them wait, refuse exports beyond the window"
+    )
     part_bytes: ByteSize = Field(
         ByteSize(100_000_000), ge=1, description="wanted size of a part, uncompressed"
     )

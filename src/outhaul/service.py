@@ -46,6 +46,7 @@ class Terms:
     part_bytes: int = plan.PART_BYTES
     ceiling: Ceiling = UNLIMITED
     link_lifetime: timedelta = timedelta(minutes=5)
+    most: int | None = None  # exports of one tenant that may wait or run; None: any number
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,10 +127,14 @@ class Exports:
             ceiling=self._terms.ceiling,
         )
 
-    def create(self, caller: Caller, draft: Draft, *, least: int = 0) -> Export:
+    def create(self, caller: Caller, draft: Draft, *, least: int = 0, key: str | None = None) -> Export:
         """A new export, if all of it can be served; every refusal comes before anything is written. `least`: rows
-        below which it is refused as NothingMatches, if they can be counted in time."""
+        below which it is refused as NothingMatches, if they can be counted in time. `key`: asked again with the same
+        one, the same draft gives the same export; another draft is WrongValue."""
         _may_change(caller)
+        same = key and self._ledger.keyed(caller, key, draft)
+        if same:
+            return same
         made = self.plan(caller, draft)
         self._room()
         counts = self._count(made)
@@ -142,7 +147,9 @@ class Exports:
                 where=("matched",),
                 facts={"value": matched, "limit": least - 1},
             )
-        export = self._ledger.create(caller=caller, draft=draft, plan=made, matched=matched)
+        export = self._ledger.create(
+            caller=caller, draft=draft, plan=made, matched=matched, key=key, most=self._terms.most
+        )
         self._nudge()
         return export
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -120,3 +121,80 @@ def test_the_service_can_be_set_to_show_failures_to_everybody(place: Path) -> No
             write.execute(exports.update().values(status="failed", failed_at=exports.c.created_at))
         answer = asker.call("GET", f"/exports/{export_id}", headers={"User-Agent": AGENTS[0]})
         assert answer.json()["data"]["attributes"]["status"] == "failed"
+
+
+def sent(asker: Asker, key: str, **attributes: Any) -> Any:
+    body = json.dumps({"data": {"type": "exports", "attributes": {"resource_type": "orders"} | attributes}})
+    return asker.call("POST", "/exports", content=body, headers={"Idempotency-Key": key})
+
+
+def test_a_request_that_is_sent_again_gives_the_same_export(asker: Asker) -> None:
+    before = count(asker)
+    answers = [sent(asker, "a key", reference="r") for _ in range(3)]
+    assert {(one.status_code, one.json()["data"]["id"]) for one in answers} == {
+        (201, answers[0].json()["data"]["id"])
+    }
+    assert count(asker) == before + 1
+    assert sent(asker, "another", reference="r").json()["data"]["id"] != answers[0].json()["data"]["id"]
+
+
+def test_requests_that_are_sent_at_once_give_one_export(asker: Asker) -> None:
+    before = count(asker)
+    with ThreadPoolExecutor(8) as pool:
+        answers = list(pool.map(lambda _: sent(asker, "at once"), range(8)))
+    assert {one.status_code for one in answers} == {201}
+    assert len({one.json()["data"]["id"] for one in answers}) == 1
+    assert count(asker) == before + 1
+
+
+def test_another_request_under_the_same_key_is_refused(asker: Asker) -> None:
+    made = sent(asker, "taken").json()["data"]["id"]
+    answer = sent(asker, "taken", reference="x")
+    (error,) = answer.json()["errors"]
+    assert (answer.status_code, error["code"], error["source"]) == (
+        422,
+        "VALIDATION_ERROR",
+        {"header": "Idempotency-Key"},
+    )
+    assert error["meta"]["error"] == "invalid"
+    assert made in error["detail"]
+
+
+def test_a_key_belongs_to_its_token_and_ends_with_its_export(asker: Asker) -> None:
+    first = sent(asker, "mine").json()["data"]["id"]
+    other = Asker(asker.outhaul, asker.client)
+    assert sent(other, "mine", reference="x").json()["data"]["id"] != first
+    assert asker.call("DELETE", f"/exports/{first}").status_code == 204
+    again = sent(asker, "mine", reference="y")
+    assert again.status_code == 201
+    assert again.json()["data"]["id"] != first
+
+
+@pytest.mark.parametrize("key", ["", "x" * 256, "a\tb"])
+def test_what_is_no_key_is_refused(asker: Asker, key: str) -> None:
+    answer = sent(asker, key)
+    (error,) = answer.json()["errors"]
+    assert (answer.status_code, error["source"]) == (400, {"header": "Idempotency-Key"})
+
+
+def test_guess_an_export_too_many_waits(place: Path) -> None:
+    for asker in asleep(place, "patient", window=2):
+        assert {asker.ask(resource_type="orders").status_code for _ in range(4)} == {201}
+
+
+@pytest.fixture
+def strict(place: Path) -> Iterator[Asker]:
+    yield from asleep(place, "strict", window=2, window_refuses=True)
+
+
+def test_guess_an_export_too_many_can_be_refused(strict: Asker) -> None:
+    with ThreadPoolExecutor(6) as pool:
+        codes = list(pool.map(lambda _: strict.ask(resource_type="orders").status_code, range(6)))
+    assert sorted(codes) == [201, 201, 422, 422, 422, 422]
+    (error,) = strict.ask(resource_type="orders").json()["errors"]
+    assert error["source"] == {"pointer": "/data/attributes/status"}
+    assert error["meta"] == {"error": "too_many_at_once", "value": 2, "count": 2}
+    other = Asker(strict.outhaul, strict.client, tenant="1")
+    assert other.ask(resource_type="orders").status_code == 201, "each organization has its own"
+    strict.change(strict.call("GET", "/exports?sort=created_at").json()["data"][0]["id"], _interrupt=True)
+    assert strict.ask(resource_type="orders").status_code == 201

@@ -18,10 +18,11 @@ from outhaul.errors import Misconfigured
 from outhaul.ledger.tables import metadata
 from outhaul.ledger.terms import Terms
 
-HEAD = "0003"  # the newest revision in migrations/versions
+HEAD = "0004"  # the newest revision in migrations/versions
 LOCKS = {
     "migrate": 0x6F7574_01,
     "admit": 0x6F7574_02,
+    "create": 0x6F7574_03,
 }  # advisory locks of PostgreSQL, ours by the letters "out"
 AWAY = (
     OperationalError,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import secrets
 import string
 from collections.abc import Mapping
@@ -11,8 +13,8 @@ from typing import Any
 import sqlalchemy as sa
 
 from outhaul import plan as plans
-from outhaul.errors import NotFound, WrongState
-from outhaul.export import ALL, Artifact, Caller, Draft, Export, Fragment, Part, Sight, Status
+from outhaul.errors import NotFound, TooMuch, WrongState, WrongValue
+from outhaul.export import ACTIVE, ALL, Artifact, Caller, Draft, Export, Fragment, Part, Sight, Status
 from outhaul.ledger import states
 from outhaul.ledger.clock import now
 from outhaul.ledger.database import moved
@@ -30,8 +32,18 @@ AMENDABLE = frozenset({"reference", "reference_origin", "metadata"})
 class Exports(Snapshots):
     """What callers may do with the exports that they see; what is out of sight is not there."""
 
-    def create(self, *, caller: Caller, draft: Draft, plan: Plan, matched: int | None) -> Export:
-        """A new export under a new id, its part 0 and its first event, in one transaction."""
+    def create(
+        self,
+        *,
+        caller: Caller,
+        draft: Draft,
+        plan: Plan,
+        matched: int | None,
+        key: str | None = None,
+        most: int | None = None,
+    ) -> Export:
+        """A new export under a new id, its part 0 and its first event, in one transaction. `key`: as in `keyed`, and
+        the export that has it already is given instead. `most`: exports of one tenant that may wait or run; TooMuch."""
         row = {
             "tenant": caller.tenant,
             "caller": caller.id,
@@ -47,6 +59,8 @@ class Exports(Snapshots):
             "reference_origin": draft.reference_origin,
             "metadata": dict(draft.metadata),
             "matched": matched,
+            "key": key,
+            "asked": key and _digest(draft),
             "created_at": now(),
             "updated_at": now(),
         }
@@ -54,7 +68,8 @@ class Exports(Snapshots):
         while True:
             export_id = "".join(secrets.choice(string.ascii_letters) for _ in range(ID_LENGTH))
             try:
-                with self._write() as write:
+                with self._write("create" if most else None) as write:
+                    _room(write, caller.tenant, most)
                     write.execute(exports.insert().values(id=export_id, **row))
                     write.execute(reads.insert(), [{"export": export_id, "resource": one} for one in read])
                     write.execute(parts.insert().values(PLANNING | {"export": export_id}))
@@ -62,8 +77,28 @@ class Exports(Snapshots):
             except sa.exc.IntegrityError:
                 if self._exists(export_id):
                     continue
-                raise
+                same = key and self.keyed(caller, key, draft)
+                if not same:
+                    raise
+                return same
             return self.get(export_id)
+
+    def keyed(self, caller: Caller, key: str, draft: Draft) -> Export | None:
+        """The export that this caller has asked for under this key, as long as there is one; WrongValue when the key
+        came with another draft."""
+        ours = sa.and_(exports.c.caller == caller.id, exports.c.key == key, states.present())
+        with self._read() as read:
+            found = read.execute(sa.select(exports.c.id, exports.c.asked).where(ours)).one_or_none()
+        if found is None:
+            return None
+        if found.asked != _digest(draft):
+            raise WrongValue(
+                "was used for another request.",
+                hint=f"It has made the export {found.id}. Use a new one.",
+                where=("key",),
+                wrong=key,
+            )
+        return self.get(found.id)
 
     def _exists(self, export_id: str) -> bool:
         with self._read() as read:
@@ -187,6 +222,26 @@ class Exports(Snapshots):
             return tuple(
                 Artifact(**{**row, "layout": tuple(row["layout"])}) for row in read.execute(wanted).mappings()
             )
+
+
+def _digest(draft: Draft) -> str:
+    return hashlib.sha256(json.dumps(asdict(draft), sort_keys=True).encode()).hexdigest()
+
+
+def _room(write: sa.Connection, tenant: str | None, most: int | None) -> None:
+    """TooMuch when as many exports of the tenant wait or run as may."""
+    if most is None:
+        return
+    ours = exports.c.tenant.is_(None) if tenant is None else exports.c.tenant == tenant
+    going = sa.select(sa.func.count()).where(ours, exports.c.status.in_(list(ACTIVE)), states.present())
+    active = write.execute(going).scalar_one()
+    if active >= most:
+        raise TooMuch(
+            f"{active:,} exports wait or run already, and {most:,} are the most at once.",
+            hint="Ask again when one of them has ended.",
+            where=("status",),
+            facts={"value": active, "limit": most, "rule": "too_many_at_once"},
+        )
 
 
 PLANNING = {"n": 0, "generation": 1, "selection": 0, "format": "", "range": {}, "state": "new"}

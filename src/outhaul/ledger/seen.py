@@ -55,13 +55,12 @@ class micros(FunctionElement[int]):  # noqa: N801  # reads as the SQL function t
 
 @compiles(micros, "sqlite")
 def _micros_sqlite(element: micros, compiler: Any, **more: Any) -> str:
-    # A time near a whole millisecond may be stored as a little less.
-    return f"CAST({compiler.process(element.clauses, **more)} * 1000 + 0.0005 AS INTEGER) * 1000"
+    return f"CAST({compiler.process(element.clauses, **more)} * 1000 AS INTEGER) * 1000"
 
 
 @compiles(micros, "postgresql")
 def _micros_postgresql(element: micros, compiler: Any, **more: Any) -> str:
-    return f"CAST(floor({compiler.process(element.clauses, **more)} * 1000 + 0.0005) AS bigint) * 1000"
+    return f"CAST(floor({compiler.process(element.clauses, **more)} * 1000) AS bigint) * 1000"
 
 
 @dataclass(frozen=True, slots=True)

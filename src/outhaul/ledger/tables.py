@@ -74,8 +74,38 @@ exports = sa.Table(
     sa.Column("instant_at", Time),  # by the source's clock
     sa.Column("deleted_at", Time),
     _needed("littered", sa.Boolean, True),  # its objects may still be in the store
+    sa.Column("key", sa.Text),  # by which the caller can ask twice and get one export ...
+    sa.Column("asked", sa.Text),  # ... and the SHA-256 of what was asked
     sa.Index("ix_exports_status", "status"),
-    sa.Index("ix_exports_tenant_created_at", "tenant", "created_at"),
+    sa.Index("ix_exports_status_expires_at", "status", "expires_at"),
+)
+
+# Lists are filtered, sorted and counted in these alone; rows, which are long, are read for the page that is shown.
+LISTED = (
+    *(
+        "created_at",
+        "id",
+        "status",
+        "resource",
+        "format",
+        "reference",
+        "reference_origin",
+        "matched",
+        "shown",
+    ),
+    *("started_at", "completed_at", "interrupted_at", "failed_at", "updated_at", "deleted_at"),
+)
+THERE = exports.c.deleted_at.is_(None)
+for name, columns in {
+    "ix_exports_listed": ("tenant", *LISTED),
+    "ix_exports_newest": ("created_at", "id"),
+    "ix_exports_tenant_status": ("tenant", "status", "created_at"),
+    "ix_exports_tenant_resource": ("tenant", "resource", "created_at"),
+}.items():
+    sa.Index(name, *(exports.c[column] for column in columns), sqlite_where=THERE, postgresql_where=THERE)
+KEYED = sa.and_(exports.c.key.is_not(None), THERE)
+sa.Index(
+    "ix_exports_key", exports.c.caller, exports.c.key, unique=True, sqlite_where=KEYED, postgresql_where=KEYED
 )
 
 # Every resource that an export reads, its includes too: a caller limited to some must be allowed all of them.

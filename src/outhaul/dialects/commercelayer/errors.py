@@ -141,6 +141,7 @@ WORDS: Mapping[type[errors.OuthaulError], Words] = {
 
 # A place in the core's request -> the one on the wire, which takes a single resource and a single format.
 ATTRIBUTES = {"resource": "resource_type", "formats": "format", "matched": "records_count"}
+HEADERS: Mapping[tuple[str, ...], str] = {("key",): "Idempotency-Key"}
 IMPLIED: Mapping[type[errors.OuthaulError], tuple[str, ...]] = {
     errors.WrongState: ("status",),
     errors.NothingMatches: ("records_count",),
@@ -177,13 +178,15 @@ def document(error: errors.OuthaulError, trace: str, *, openly: bool = False) ->
     elif error.outside and not openly:
         detail = f"{error.outside} Mention {trace} when you report it."
     if said.rule and where:
-        detail = f"{'.'.join(where)} - {error}"
+        detail = f"{HEADERS.get(where) or '.'.join(where)} - {error}"
     if where == ("records_count",) and "limit" in error.facts:
         title = COUNTED[said.rule].format(**error.facts)
         more = str(error).removeprefix(title).strip()
         detail = f"records_count - {title}. {more}" if more else f"records_count - {title}"
     entry: dict[str, Any] = {"title": title[:LONGEST], "detail": detail[:LONGEST], "code": said.code}
-    if isinstance(error, InQuery) and where:
+    if where in HEADERS:
+        entry["source"] = {"header": HEADERS[where]}
+    elif isinstance(error, InQuery) and where:
         entry["source"] = {"parameter": where[0]}
     elif where:
         pointer = "/".join(_escaped(step) for step in where)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Sequence
 from typing import Annotated, Any
 from urllib.parse import parse_qsl
@@ -15,7 +16,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from outhaul.access import Access
 from outhaul.dialects.commercelayer import errors, parse, query, render
-from outhaul.errors import NotFound, NotSignedIn, OuthaulError, Refused
+from outhaul.errors import Malformed, NotFound, NotSignedIn, OuthaulError, Refused
 from outhaul.export import Caller, Export
 from outhaul.service import Event, Exports
 
@@ -23,6 +24,7 @@ PREFIX = "/api"
 SETTINGS = ("failed_as_interrupted",)
 MEDIA_TYPE = "application/vnd.api+json"
 ACCEPTED = {MEDIA_TYPE, "application/json", "application/*", "*/*"}
+KEY = re.compile(r"[ -~]{1,255}")
 HTTP_ERRORS: dict[int, OuthaulError] = {405: errors.NoSuchMethod("This address does not know that method.")}
 
 log = logging.getLogger("outhaul.commercelayer")
@@ -129,6 +131,14 @@ def asked(request: Request) -> list[tuple[str, str]]:
     return parse_qsl(request.url.query, keep_blank_values=True)
 
 
+def key(request: Request) -> str | None:
+    """By which a request can be sent again; Malformed when it is no such thing."""
+    given = request.headers.get("idempotency-key")
+    if given is not None and not KEY.fullmatch(given):
+        raise Malformed("Idempotency-Key takes 1 to 255 printable characters of ASCII.", where=("key",))
+    return given
+
+
 Body = Annotated[Any, Depends(body)]
 router = APIRouter(dependencies=[Depends(acceptable)])
 
@@ -155,7 +165,7 @@ def list_exports(request: Request, caller: SignedIn) -> Document:
 @router.post("/exports")
 def create(request: Request, caller: SignedIn, given: Body) -> Document:
     shape = query.shape(asked(request))
-    export = _exports(request).create(caller, parse.creation(given), least=1)
+    export = _exports(request).create(caller, parse.creation(given), least=1, key=key(request))
     return _single(request, caller, export, shape, 201)
 
 
