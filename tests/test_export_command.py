@@ -14,6 +14,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from pyarrow import parquet
 
 from tests.terminal import PROGRAM, ROWS, environment, fill, outhaul, until
 
@@ -59,6 +60,19 @@ def test_numbered_files_are_complete_files(shop: str, tmp_path: Path) -> None:
     assert files[0].name == "orders-001.json"
     assert [row["id"] for file in files for row in json.loads(file.read_text())] == list(range(1, ROWS + 1))
     assert outhaul(tmp_path, "verify", "out").returncode == 0
+
+
+def test_parts_of_parquet_are_numbered_files_without_being_asked_for(shop: str, tmp_path: Path) -> None:
+    done = outhaul(
+        tmp_path, "export", shop, "orders", "--format", "parquet", "--part-size", "2kB", "-o", "out"
+    )
+    assert done.returncode == 0, done.stderr
+    files = sorted((tmp_path / "out").glob("orders-*.parquet"))
+    assert len(files) >= 3
+    assert [row["id"] for file in files for row in parquet.read_table(file).to_pylist()] == [
+        *range(1, ROWS + 1)
+    ]
+    assert outhaul(tmp_path, "verify", "out", "--deep").returncode == 0
 
 
 def test_a_second_export_takes_the_place_of_the_first(shop: str, tmp_path: Path) -> None:

@@ -8,11 +8,14 @@ import io
 import json
 import re
 import socket
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
 import pytest
+import zstandard
+from pyarrow import parquet
 
 from outhaul import app, config, manifest
 from outhaul.app import Outhaul
@@ -78,6 +81,33 @@ def test_a_plain_file_and_ndjson_can_be_asked_for(asker: Asker) -> None:
         {"id": 1, "company": {"name": "OMEGA"}},
         {"id": 2, "company": {"name": "ALPHA"}},
     ]
+
+
+def test_zstd_can_be_asked_for(asker: Asker) -> None:
+    data = finished(asker, format="ndjson", compress="zstd", fields=["id"], filters={"id_lteq": 2})
+    answer = asker.client.get(data["attributes"]["attachment_url"])
+    assert answer.headers["content-type"] == "application/zstd"
+    assert "content-encoding" not in answer.headers
+    assert "filename*=UTF-8''orders.ndjson.zst" in answer.headers["content-disposition"]
+    text = zstandard.ZstdDecompressor().decompress(answer.content)
+    assert [json.loads(line) for line in text.splitlines()] == [{"id": 1}, {"id": 2}]
+
+
+def test_parts_of_parquet_are_one_archive_with_ranges(outhaul: Outhaul, client: httpx.Client) -> None:
+    draft = Draft((Selection("orders"),), formats=("parquet",), part_bytes=500)
+    export = done(outhaul, outhaul.exports.create(US, draft))
+    (path,) = outhaul.exports.links(US, export).artifacts
+    whole = client.get(path)
+    assert whole.headers["content-type"] == "application/zip"
+    assert "filename*=UTF-8''orders.parquet.zip" in whole.headers["content-disposition"]
+    assert int(client.head(path).headers["content-length"]) == len(whole.content)
+    some = client.get(path, headers={"Range": "bytes=7-5000", "If-Range": whole.headers["etag"]})
+    assert (some.status_code, some.content) == (206, whole.content[7:5001])
+    with zipfile.ZipFile(io.BytesIO(whole.content)) as found:
+        assert found.testzip() is None
+        assert len(found.namelist()) > 1
+        read = [parquet.read_table(io.BytesIO(found.read(name))) for name in found.namelist()]
+    assert sorted(row["id"] for table in read for row in table.to_pylist()) == list(range(1, ROWS + 1))
 
 
 def test_an_export_of_no_rows_is_an_explicit_empty_file(outhaul: Outhaul, client: httpx.Client) -> None:

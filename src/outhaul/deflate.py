@@ -18,6 +18,14 @@ FINAL = b"\x03\x00"  # an empty block with the final bit
 def run(chunks: Iterable[bytes | memoryview]) -> Iterator[bytes]:
     """The chunks as whole deflate blocks without a final one, which refer to nothing before them."""
     deflate = isal_zlib.compressobj(LEVEL, isal_zlib.DEFLATED, -15)
+    for window in windows(chunks):
+        if made := deflate.compress(window):
+            yield made
+    yield deflate.flush(isal_zlib.Z_SYNC_FLUSH)
+
+
+def windows(chunks: Iterable[bytes | memoryview]) -> Iterator[bytearray]:
+    """The chunks' bytes by WINDOW, the last of them shorter."""
     held = bytearray()
     for chunk in chunks:
         rest = memoryview(chunk)
@@ -25,11 +33,10 @@ def run(chunks: Iterable[bytes | memoryview]) -> Iterator[bytes]:
             missing = WINDOW - len(held)
             held += rest[:missing]
             rest = rest[missing:]
-            if made := deflate.compress(held):
-                yield made
+            yield held
             held = bytearray()
         held += rest
-    yield deflate.compress(held) + deflate.flush(isal_zlib.Z_SYNC_FLUSH)
+    yield held
 
 
 def crc32(data: bytes | memoryview, before: int = 0) -> int:

@@ -16,7 +16,7 @@ from urllib.parse import quote
 
 from itsdangerous import BadData, URLSafeSerializer
 
-from outhaul import archive, deflate, formats, siblings
+from outhaul import archive, deflate, formats, siblings, zstd
 from outhaul.errors import BadRange, Gone, NotFound
 from outhaul.export import Artifact, Fragment
 from outhaul.ledger import Facts
@@ -92,7 +92,29 @@ class Gzip:
         yield deflate.gzip_ending(*deflate.combine(_sums(texts)))
 
 
-WRAPS: Mapping[str, type[Wrap]] = {"gzip": Gzip}
+class Zstd:
+    """A frame for each run of blocks, with the framing before it; what follows the last run is in the last frame."""
+
+    suffix = ".zst"
+    media_type = "application/zstd"
+
+    @staticmethod
+    def frames(texts: Sequence[bytes | Fragment]) -> Iterator[bytes | Fragment]:
+        frames: list[list[bytes | Fragment]] = [[]]
+        for one in texts:
+            if isinstance(one, Fragment) and any(isinstance(other, Fragment) for other in frames[-1]):
+                frames.append([])
+                while isinstance(frames[-2][-1], bytes):
+                    frames[-1].insert(0, frames[-2].pop())
+            frames[-1].append(one)
+        for frame in frames:
+            yield zstd.header(sum(length for _, length in _sums(frame)))
+            for one in frame:
+                yield zstd.raw(one) if isinstance(one, bytes) else one
+            yield zstd.LAST
+
+
+WRAPS: Mapping[str, type[Wrap]] = {"gzip": Gzip, "zstd": Zstd}
 
 
 def _sums(texts: Iterable[bytes | Fragment]) -> Iterator[tuple[int, int]]:

@@ -13,7 +13,7 @@ from typing import Any, Literal, Protocol
 
 import numpy as np
 
-from outhaul import deflate, formats, siblings
+from outhaul import deflate, formats, siblings, zstd
 from outhaul.blocks import Block, Piece, Range, Stream
 from outhaul.errors import StoreError, TooMuch
 from outhaul.export import Fragment, Part
@@ -21,7 +21,8 @@ from outhaul.plan import Node, Plan
 
 CHUNK = 4 << 20  # bytes between two looks at whether to stop
 Run = Callable[[Iterable[bytes | memoryview]], Iterator[bytes]]
-RUNS: Mapping[str, tuple[str, Run]] = {"gzip": ("deflate", deflate.run)}  # with the suffix of what is stored
+# With the suffix of what is stored, which is no whole file of its kind.
+RUNS: Mapping[str, tuple[str, Run]] = {"gzip": ("deflate", deflate.run), "zstd": ("zblocks", zstd.run)}
 
 
 class Session(Protocol):

@@ -8,6 +8,9 @@ import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
+import pyarrow as pa
+
+PIECE = 1 << 20
 BITE = 16 << 10  # bytes unpacked at a time: each may grow a thousandfold
 
 Text = Iterator[bytes]
@@ -69,7 +72,39 @@ def _gunzipped(data: Iterable[bytes]) -> Text:
     return _inflated(data, 31)
 
 
-READERS: Mapping[str, Callable[[Iterable[bytes]], Text]] = {"application/gzip": _gunzipped}
+def _unzstd(data: Iterable[bytes]) -> Text:
+    with pa.CompressedInputStream(pa.PythonFile(_Pieces(data), mode="r"), "zstd") as reader:
+        try:
+            while piece := reader.read(PIECE):
+                yield piece
+        except OSError as error:
+            if error.errno is not None:  # the file itself cannot be read
+                raise
+            raise Broken(str(error)) from None
+
+
+class _Pieces(io.RawIOBase):
+    """Pieces as a file that is read once, forward."""
+
+    def __init__(self, pieces: Iterable[bytes]) -> None:
+        super().__init__()
+        self._pieces = iter(pieces)
+        self._held = b""
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        held = self._held or next(self._pieces, b"")
+        taken, self._held = held[: len(buffer)], held[len(buffer) :]
+        buffer[: len(taken)] = taken
+        return len(taken)
+
+
+READERS: Mapping[str, Callable[[Iterable[bytes]], Text]] = {
+    "application/gzip": _gunzipped,
+    "application/zstd": _unzstd,
+}
 
 
 def listed(length: int, read: Callable[[int, int], Iterable[bytes]]) -> list[tuple[str, int, int, str]]:

@@ -71,7 +71,10 @@ def unordered(value: Any) -> Any:
 
 
 def plain(data: bytes) -> bytes:
-    """The text inside, whether it came as gzip or not."""
+    """The text inside, whether it came as gzip, as zstd or as it is."""
+    if data[:4] == b"\x28\xb5\x2f\xfd":
+        unpacked: bytes = pa.CompressedInputStream(pa.BufferReader(data), "zstd").read()
+        return unpacked
     return gzip.decompress(data) if data[:2] == b"\x1f\x8b" else data
 
 

@@ -94,7 +94,9 @@ class Run:
         return [
             row
             for file in self.files
-            for row in _oracle.rows(file.name.removesuffix(".gz").rsplit(".", 1)[1], file.read_bytes())
+            for row in _oracle.rows(
+                file.name.removesuffix(".gz").removesuffix(".zst").rsplit(".", 1)[1], file.read_bytes()
+            )
         ]
 
     def complete(self) -> Run:

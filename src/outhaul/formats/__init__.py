@@ -19,7 +19,7 @@ from __future__ import annotations
 
 from types import ModuleType
 
-AROUND = ("gzip",)
+AROUND = ("gzip", "zstd")
 
 
 def compressions(form: ModuleType) -> tuple[str, ...]:
