@@ -21,8 +21,8 @@ STYLE: Literal["typed"] = "typed"
 JOINT = None
 CODECS = ("zstd", "snappy", "gzip", "none")
 
-GROUP_BYTES = 32 << 20  # of text in a row group: what is held until it is written
-LISTS_BYTES = 8 << 20  # of text that are put into lists at a time
+GROUP_BYTES = 16 << 20  # of text in a row group: what is held until it is written
+LISTS_BYTES = 4 << 20  # of text that are put into lists at a time
 GROUP_ROWS = 1 << 20
 LEVELS = {"zstd": 1, "gzip": 6}  # pyarrow's own for gzip is 9: three times the time for 1 %
 FRAME = 4096  # bytes of one column in one row group, beside its values: page headers, statistics, footer
