@@ -298,19 +298,31 @@ def test_a_filter_never_reaches_another_tenants_exports(ledger: Ledger) -> None:
         assert ledger.list(Sight("acme"), where, view=view)[1] == len(LIVES)
 
 
-def test_no_index_but_those_of_lists_is_read_for_a_page(tmp_path: Path) -> None:
-    """SQLite reads the rows of a page alone: what is filtered, sorted and counted stands in an index."""
+def steps(ledger: Ledger, begin: Callable[[], object], engine: sa.Engine) -> list[str]:
+    """What SQLite does to `exports` when it answers."""
     asked: list[Any] = []
+    sa.event.listen(engine, "before_cursor_execute", lambda *given: asked.append((given[2], given[3])))
+    begin()
+    kept = [one for one in asked if one[0].startswith(("SELECT", "UPDATE", "WITH"))]
+    with ledger._read() as read:
+        plans = [read.exec_driver_sql(f"EXPLAIN QUERY PLAN {words}", values).all() for words, values in kept]
+    return [row[3] for plan in plans for row in plan if row[3].split()[1] == "exports"]
+
+
+def test_a_page_is_filtered_sorted_and_counted_in_an_index(tmp_path: Path) -> None:
+    where = {"status_in": "completed,failed", "created_at_gteq": "2026-01-01", "resource_type_cont": "o"}
     with drafts.opened(drafts.sqlite_url(tmp_path)) as ledger:
-        sa.event.listen(
-            ledger._reader, "before_cursor_execute", lambda *given: asked.append((given[2], given[3]))
+        view, order = render.view(SETTING), (("started_at", True),)
+        count, page, *_ = steps(
+            ledger, lambda: ledger.list(Sight("acme"), where, order, view=view), ledger._reader
         )
-        where = {"status_in": "completed,failed", "created_at_gteq": "2026-01-01", "resource_type_cont": "o"}
-        ledger.list(Sight("acme"), where, (("started_at", True),), view=render.view(SETTING))
-        statements = [one for one in asked if one[0].startswith("SELECT")]
-        with ledger._read() as read:
-            for words, values in statements[:2]:
-                rows = read.exec_driver_sql(f"EXPLAIN QUERY PLAN {words}", values).all()
-                plan = [row[3] for row in rows if row[3].split()[1] == "exports"]
-                assert plan
-                assert all("COVERING INDEX" in step and "SEARCH" in step for step in plan), plan
+    for step in (count, page):
+        assert step.startswith("SEARCH")
+        assert "COVERING INDEX" in step
+
+
+def test_what_is_to_be_swept_is_found_without_a_look_at_every_export(tmp_path: Path) -> None:
+    with drafts.opened(drafts.sqlite_url(tmp_path)) as ledger:
+        found = steps(ledger, ledger.littered, ledger._reader) + steps(ledger, ledger.expire, ledger._writer)
+    assert len(found) > 2
+    assert all(step.startswith("SEARCH") for step in found), found

@@ -31,6 +31,11 @@ def _needed(name: str, kind: Any, default: Any = None) -> sa.Column[Any]:
     return sa.Column(name, kind, nullable=False, default=default)
 
 
+def _path() -> sa.Column[str]:
+    """The include path whose rows are the lines of a file of their own, "" for the selection's."""
+    return sa.Column("path", sa.Text, nullable=False, server_default="")
+
+
 exports = sa.Table(
     "exports",
     metadata,
@@ -78,6 +83,7 @@ exports = sa.Table(
     sa.Column("asked", sa.Text),  # ... and the SHA-256 of what was asked
     sa.Index("ix_exports_status", "status"),
     sa.Index("ix_exports_status_expires_at", "status", "expires_at"),
+    sa.Index("ix_exports_status_littered", "status", "littered"),
 )
 
 # Lists are filtered, sorted and counted in these alone; rows, which are long, are read for the page that is shown.
@@ -103,6 +109,8 @@ for name, columns in {
     "ix_exports_tenant_resource": ("tenant", "resource", "created_at"),
 }.items():
     sa.Index(name, *(exports.c[column] for column in columns), sqlite_where=THERE, postgresql_where=THERE)
+GONE = exports.c.deleted_at.is_not(None)
+sa.Index("ix_exports_gone", exports.c.deleted_at, sqlite_where=GONE, postgresql_where=GONE)
 KEYED = sa.and_(exports.c.key.is_not(None), THERE)
 sa.Index(
     "ix_exports_key", exports.c.caller, exports.c.key, unique=True, sqlite_where=KEYED, postgresql_where=KEYED
@@ -160,6 +168,7 @@ fragments = sa.Table(
     _needed("rows", Size),
     _needed("sha256", sa.Text),
     _needed("related", Data),
+    _path(),
 )
 
 artifacts = sa.Table(
@@ -177,6 +186,7 @@ artifacts = sa.Table(
     _needed("rows", Size),
     _needed("etag", sa.Text),
     _needed("layout", Data),
+    _path(),
 )
 
 snapshots = sa.Table(

@@ -193,9 +193,11 @@ class Upkeep(Admission):
 
     def littered(self) -> tuple[str, ...]:
         """Expired and removed exports whose objects are still to be deleted."""
-        gone = sa.or_(exports.c.status == Status.EXPIRED, exports.c.deleted_at.is_not(None))
+        over = sa.select(exports.c.id).where(exports.c.status == Status.EXPIRED, exports.c.littered)
+        # Not IS NOT NULL: only a comparison is answered by an index, and this is asked twice a second.
+        removed = sa.select(exports.c.id).where(exports.c.deleted_at > 0, exports.c.littered)
         with self._read() as read:
-            return tuple(read.execute(sa.select(exports.c.id).where(gone, exports.c.littered)).scalars())
+            return tuple(read.execute(over.union(removed)).scalars())
 
     def swept(self, export_id: str) -> bool:
         """The objects are deleted, for good unless a part still runs. A removed export is then forgotten, but for its
