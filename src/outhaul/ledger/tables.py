@@ -31,11 +31,6 @@ def _needed(name: str, kind: Any, default: Any = None) -> sa.Column[Any]:
     return sa.Column(name, kind, nullable=False, default=default)
 
 
-def _path() -> sa.Column[str]:
-    """The include path whose rows are the lines of a file of their own, "" for the selection's."""
-    return sa.Column("path", sa.Text, nullable=False, server_default="")
-
-
 exports = sa.Table(
     "exports",
     metadata,
@@ -168,7 +163,6 @@ fragments = sa.Table(
     _needed("rows", Size),
     _needed("sha256", sa.Text),
     _needed("related", Data),
-    _path(),
 )
 
 artifacts = sa.Table(
@@ -186,7 +180,6 @@ artifacts = sa.Table(
     _needed("rows", Size),
     _needed("etag", sa.Text),
     _needed("layout", Data),
-    _path(),
 )
 
 snapshots = sa.Table(
