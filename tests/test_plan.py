@@ -233,11 +233,11 @@ def test_includes_and_columns_have_a_limit() -> None:
     selection = Draft((Selection("orders", includes=("customer", "line_items", "logs")),))
     with pytest.raises(errors.TooMuch):
         build(SHOP, selection, EVERYBODY, formats=FORMATS, limits=Limits(includes=2))
-    wide = resource("wide", number("id"), *(Field(f"c{n}", f"c{n}", Type.TEXT, "text") for n in range(1_600)))
+    wide = resource("wide", number("id"), *(Field(f"c{n}", f"c{n}", Type.TEXT, "text") for n in range(1_700)))
     catalog = replace(SHOP, resources={**SHOP.resources, "wide": wide})
     with pytest.raises(errors.TooMuch) as caught:
         build(catalog, Draft((Selection("wide"),)), EVERYBODY, formats=FORMATS)
-    assert caught.value.facts == {"value": 1_602, "limit": 1_500}
+    assert caught.value.facts == {"value": 1_702, "limit": 1_650}
     narrow = build(catalog, Draft((Selection("wide", ("c1599",)),)), EVERYBODY, formats=FORMATS)
     assert [one.key for one in narrow.selections[0].columns] == ["c1599"]
 

@@ -38,7 +38,7 @@ class Limits:
     """How much one request may ask for; above it is TooMuch, before any work."""
 
     fields: int = 1_000  # names in one selection
-    columns: int = 1_500  # of one row with its to-one relations; PostgreSQL ends at 1,664
+    columns: int = 1_650  # of one row with its key and to-one relations; PostgreSQL ends at 1,664
     includes: int = 100
     depth: int = 5  # relationships in a row, in includes and in filters
     filters: int = 100

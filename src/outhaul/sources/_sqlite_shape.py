@@ -10,7 +10,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from outhaul.blocks import Range
+from outhaul.blocks import Cut, Range
 from outhaul.catalog import Type
 from outhaul.errors import SchemaChanged
 from outhaul.plan import By, Node, Plan
@@ -28,6 +28,7 @@ NARROW = (
 SMALL_FILE = 16 << 20  # bytes; no batch of rows can hold more than the file
 SAMPLED_ROWS = 200
 UNKNOWN_WIDTH = 33.0  # bytes of a value
+MOST_TERMS = 100  # of a sum; SQLite takes expressions of at most 1,000 levels
 
 ALL = Range()
 
@@ -158,9 +159,26 @@ class Shape:
             return tuple(chained("key", _even(*self._span(table.name, key), wanted), None))
         return self._sampled(node, table, wanted)
 
+    def _runs(self, name: str, key: str, wanted: int) -> list[Cut]:
+        """Cuts between texts where rows have no numbers, by a pass over the keys; none where there is anything else."""
+        place = quoted(name)
+        rows, low, high = self._library.fetch(
+            f"SELECT count(*), typeof(min({key})), typeof(max({key})) FROM {place}"  # noqa: S608  # quoted names
+        )[0]
+        step = rows // wanted
+        if (low, high) != ("text", "text") or not step:
+            return []
+        cuts = self._library.fetch(
+            f"SELECT k FROM (SELECT {key} AS k, row_number() OVER (ORDER BY {key}) AS n FROM {place}) "  # noqa: S608  # quoted names
+            f"WHERE n % {step} = 0"
+        )
+        found: dict[Cut, None] = dict.fromkeys((str(cut),) for (cut,) in cuts)
+        return list(found)[: wanted - 1]
+
     def _sampled(self, node: Node, table: Table, wanted: int) -> tuple[Range, ...]:
         if table.rowid is None:
-            return (ALL,)
+            cuts = [] if node.sort else self._runs(table.name, quoted(node.key[0].column), wanted)
+            return tuple(chained("key", cuts, None)) if cuts else (ALL,)
         span = self._span(table.name, table.rowid)
         if node.sort:
             most = min(wanted, MOST_UNINDEXED)
@@ -172,7 +190,9 @@ class Shape:
 
 
 def _octets(columns: Any) -> str:
-    return " + ".join(f"coalesce(octet_length({quoted(column)}), 0)" for column in columns) or "0"
+    terms = [f"coalesce(octet_length({quoted(column)}), 0)" for column in columns]
+    runs = (terms[start : start + MOST_TERMS] for start in range(0, len(terms), MOST_TERMS))
+    return " + ".join(f"({' + '.join(run)})" for run in runs) or "0"
 
 
 def _even(low: int, high: int, wanted: int) -> list[tuple[str]]:

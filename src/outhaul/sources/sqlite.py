@@ -23,7 +23,7 @@ from outhaul.sources._sqlite_copy import Prepared, prepare
 from outhaul.sources._sqlite_doctor import examine, grants
 from outhaul.sources._sqlite_library import Library, file_of, read_only
 from outhaul.sources._sqlite_shape import ALL, MOST_ROWS, NARROW, Shape, within_rows
-from outhaul.sources._sqlite_text import TONGUE, statement, textual
+from outhaul.sources._sqlite_text import TONGUE, statement, textual, total
 
 __all__ = ["Prepared", "Session", "check", "connect", "count", "examine", "grants", "prepare", "reflect"]
 
@@ -143,9 +143,9 @@ class Session:
             yield within, MOST_ROWS
             return
         bytes_of = [sa.func.coalesce(sa.func.octet_length(raw), say("0")) for raw in query.raws]
-        is_wide = sum(bytes_of, say("0")) > say(str(NARROW))
+        is_wide = total(bytes_of) > say(str(NARROW))
         text_of = [sa.func.coalesce(sa.func.octet_length(output), say("0")) for output in query.outputs]
-        widest = sa.select(sa.func.max(sum(text_of, say("0")))).select_from(query.source)
+        widest = sa.select(sa.func.max(total(text_of))).select_from(query.source)
         found = self._library.fetch(*statement(widest.where(*query.where, *within, is_wide)))[0][0]
         few = max(1, min(MOST_ROWS, WIDE_BYTES // found)) if found else MOST_ROWS
         if ordered or not found:
