@@ -46,17 +46,18 @@ wheel: setup ## dist/outhaul-VERSION-py3-none-any.whl
 demo: setup $(if $(SOURCE),,.venv/.demo) ## a shop's data, served, exported and proven; SOURCE=URL: your own database
 	@$(IN)/outhaul demo $(if $(SOURCE),'$(SOURCE)')
 
-bench: setup ## speed beside the database's own tools; SCALE=0.1
-	$(IN)/python -m bench --scale $(SCALE)
+bench: setup .peers/.ready ## speed beside other ways; SCALE=0.1, ROWS=flat-csv,parquet for some
+	$(IN)/python -m bench --scale $(SCALE) --rows '$(ROWS)'
 
 lock: .tools/.ready ## pin the newest versions that pyproject.toml allows, with hashes
 	$(COMPILE) --group tools --no-deps -o requirements-tools.lock
 	$(COMPILE) --group demo --no-deps -o requirements-demo.lock
+	$(COMPILE) --group bench -o requirements-bench.lock
 	$(COMPILE) pyproject.toml -o requirements.lock
 	$(COMPILE) pyproject.toml --group dev --constraint requirements.lock -o requirements-dev.lock
 
 clean: ## remove all that make has made
-	rm -rf .venv .tools .demo .hypothesis .mypy_cache .pytest_cache .ruff_cache .import_linter_cache dist build
+	rm -rf .venv .tools .demo .peers .hypothesis .mypy_cache .pytest_cache .ruff_cache .import_linter_cache dist build
 
 .tools/.ready: requirements-tools.lock
 	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed; say where it is: make $(MAKECMDGOALS) PYTHON=/path/to/python3" >&2; exit 1; }
@@ -74,6 +75,14 @@ clean: ## remove all that make has made
 
 .venv/.demo: .venv/.ready requirements-demo.lock
 	@$(UV) pip install --quiet --compile-bytecode --python $(IN)/python --no-deps --require-hashes -r requirements-demo.lock
+	@touch $@
+
+# A peer that cannot be had here is a row of the results; the others are installed all the same.
+.peers/.ready: .tools/.ready requirements-bench.lock
+	@rm -rf .peers && $(UV) venv --quiet --python .tools/bin/python .peers
+	@awk '/^[^ #]/ { n++ } { print > sprintf(".peers/%03d.lock", n) }' requirements-bench.lock
+	@install() { $(UV) pip install --quiet --compile-bytecode --python .peers/bin/python --no-deps --require-hashes -r $$1; }; \
+	install requirements-bench.lock || for lock in .peers/*.lock; do install $$lock || true; done
 	@touch $@
 
 programs: # what the tests run and no Python package carries

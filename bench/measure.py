@@ -1,14 +1,13 @@
-"""One measured run of a command: wall clock, CPU of client and database, peak memory."""
+"""What a run costs: wall clock, CPU of client and database, peak memory."""
 
 from __future__ import annotations
 
-import os
-import subprocess
 import time
-from collections.abc import Mapping
-from contextlib import suppress
-from dataclasses import dataclass
+from collections.abc import Sequence
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Self
 
 import psutil
 
@@ -19,52 +18,66 @@ ROOT = Path(__file__).parent.parent
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """Times in seconds, `peak` the largest sum of PSS over the command's processes, in bytes; `written` in bytes."""
+    """Times in seconds, `peak` the largest sum of PSS over the processes, in bytes; `written` in bytes.
+
+    `counted`: the independent count under the instant, and `fetched`: the download of the file, where they were timed.
+    """
 
     wall: float
     client: float
     database: float
     peak: int
-    written: int
+    written: int = 0
+    counted: float | None = None
+    fetched: float | None = None
 
 
 class Failed(Exception):
-    """A command ended badly, or its output is wrong; carries what it said."""
+    """A contender ended badly, or its output is wrong; carries what it said."""
 
 
-def run(command: str, environment: Mapping[str, str], postmaster: int) -> Cost:
-    """Runs one shell line, which writes below OUT. The shell itself costs about 1 ms and 1 MB."""
-    out = Path(environment["OUT"])
-    database = database_seconds(postmaster)
-    log = out.with_suffix(".log")
-    with log.open("wb") as said:
-        began = time.perf_counter()
-        process = subprocess.Popen(
-            ["bash", "-c", command],
-            cwd=ROOT,
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            stdout=said,
-            stderr=said,
+class Meter:
+    """Runs while its block does: over a family of processes, and the server's (0 where there is none)."""
+
+    def __init__(self, pid: int, postmaster: int) -> None:
+        self._pid, self._postmaster = pid, postmaster
+        self._peak = Peak(pid)
+        self._open = ExitStack()
+
+    def __enter__(self) -> Self:
+        self._database, self._client = seconds(self._postmaster), seconds(self._pid)
+        self._began = time.perf_counter()
+        self._open.enter_context(self._peak)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._wall = time.perf_counter() - self._began
+        self._open.close()
+        self._used = seconds(self._pid) - self._client
+        settle(self._postmaster)
+        self._served = seconds(self._postmaster) - self._database
+
+    def cost(self, *, wall: float | None = None, client: float | None = None) -> Cost:
+        """What it has seen; where `wall` or `client` are known better, those."""
+        return Cost(
+            self._wall if wall is None else wall,
+            self._used if client is None else client,
+            self._served,
+            self._peak.bytes,
         )
-        with Peak(process.pid) as peak:
-            _, status, used = os.wait4(process.pid, 0)
-            wall = time.perf_counter() - began
-    process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode:
-        raise Failed(f"ended with {process.returncode}: {log.read_text(errors='replace')[-2000:]}")
-    settle(postmaster)
-    written = sum(path.stat().st_size for path in out.rglob("*") if path.is_file())
-    client = used.ru_utime + used.ru_stime
-    return Cost(wall, client, database_seconds(postmaster) - database, peak.bytes, written)
 
 
-def database_seconds(postmaster: int) -> float:
-    """CPU time of the server and of every process it has had."""
+def weighed(cost: Cost, out: Path) -> Cost:
+    """The cost with the bytes below a folder."""
+    return replace(cost, written=sum(path.stat().st_size for path in out.rglob("*") if path.is_file()))
+
+
+def seconds(pid: int) -> float:
+    """CPU time of a process, of all below it, and of those that it has had and waited for; 0 for no process."""
     total = 0.0
-    for pid in family(postmaster):
+    for each in family(pid) if pid else ():
         with suppress(psutil.NoSuchProcess):
-            times = psutil.Process(pid).cpu_times()
+            times = psutil.Process(each).cpu_times()
             total += times.user + times.system + times.children_user + times.children_system
     return total
 
@@ -72,16 +85,16 @@ def database_seconds(postmaster: int) -> float:
 def settle(postmaster: int, patience: float = 10) -> None:
     """Waits until the clients' backends have gone: only then their time is in the server's books."""
     deadline = time.monotonic() + patience
-    while any("127.0.0.1(" in title for title in _titles(postmaster)):
+    while postmaster and any("127.0.0.1(" in title for title in _titles(family(postmaster))):
         if time.monotonic() > deadline:
             raise Failed("A command has left connections open.")
         time.sleep(0.01)
 
 
-def _titles(postmaster: int) -> list[str]:
+def _titles(pids: Sequence[int]) -> list[str]:
     """What the server's processes call themselves: a client's backend names its user, database and address."""
     titles = []
-    for pid in family(postmaster):
+    for pid in pids:
         with suppress(psutil.NoSuchProcess):
             titles.append(" ".join(psutil.Process(pid).cmdline()))
     return titles

@@ -1,4 +1,4 @@
-"""The bench: whatever is missing or wrong is said, and never timed."""
+"""The bench: whatever is missing or wrong is said, and never timed; whatever becomes of one, the others go on."""
 
 from __future__ import annotations
 
@@ -8,7 +8,11 @@ from pathlib import Path
 import pytest
 
 from bench import __main__ as bench
-from bench.contenders import CONTENDERS, CSV, Contender, copied, together
+from bench.contenders import CONTENDERS, HOW, Contender, psql, together
+from bench.works import WORKS
+
+ROW = re.compile(r"^\| (\S.*?) \| \d \| ([\d.]+) \| [\d.]+ to [\d.]+ \| (\d) \|", re.MULTILINE)
+UNTIMED = re.compile(r"^\| (\S.*?) \| \d \| ([a-z].*?) \| \|", re.MULTILINE)
 
 
 @pytest.fixture
@@ -23,56 +27,113 @@ class Run:
         self.folder = folder
         self.monkeypatch = monkeypatch
 
-    def __call__(self, *contenders: Contender, small: int = 0) -> tuple[int, str]:
+    def __call__(self, *contenders: Contender, small: int = 0, rounds: int = 1) -> tuple[int, str]:
         self.monkeypatch.setattr(bench, "CONTENDERS", contenders)
         results = self.folder / "RESULTS.md"
         where = ["--results", str(results), "--folder", str(self.folder / "work")]
-        status = bench.main(["--scale", "0.001", "--rounds", "1", "--small", str(small), *where])
+        status = bench.main(
+            ["--scale", "0.001", "--rounds", str(rounds), "--small", str(small), "--slow", "3", *where]
+        )
         return status, results.read_text()
 
 
-def flat(name: str, command: str, needs: str = "psql") -> Contender:
-    return Contender("flat", name, 1, needs, command, "*.csv")
+def copied(select: str = "TABLE lineitem") -> str:
+    return psql(select, "x.csv", HOW["csv"])
+
+
+def flat(name: str, line: str, *needs: str, work: str = "flat-csv") -> Contender:
+    return Contender(WORKS[work], name, 1, line, f"*.{WORKS[work].suffix}", needs)
 
 
 @pytest.mark.heavy  # each bench checks the same before a time counts
-@pytest.mark.timeout(400)
-def test_every_contender_makes_the_right_rows(run: Run) -> None:
+@pytest.mark.timeout(900)
+def test_every_contender_that_is_here_makes_the_right_rows(run: Run) -> None:
     status, page = run(*CONTENDERS, small=3)
     assert status == 0, page
-    rows = re.findall(r"^\| (\S.*?) \| \d \| ([\d.]+) \| [\d.]+ to [\d.]+ \|", page, re.MULTILINE)
-    assert [name for name, _ in rows] == [contender.name for contender in CONTENDERS]
-    assert all(float(wall) > 0 for _, wall in rows)
+    timed, untimed = ROW.findall(page), UNTIMED.findall(page)
+    assert len(timed) + len(untimed) == len(CONTENDERS)
+    assert all(float(wall) > 0 for _, wall, _ in timed)
+    assert {said.rpartition(" is ")[2] for _, said in untimed} <= {"not installed here"}
+    ours = [contender for contender in CONTENDERS if contender.name.startswith("Outhaul")]
+    assert len([name for name, *_ in timed if name.startswith("Outhaul")]) == len(ours)
     assert re.search(r"100 orders .* median \d+ ms", page)
-    assert all(contender.command in page for contender in CONTENDERS)
+    assert all(contender.line in page for contender in CONTENDERS)
     assert not re.search(r"/(root|home|tmp|work|usr)/", page)
 
 
 def test_wrong_output_is_no_time_and_ends_the_bench_with_1(run: Run) -> None:
     lost = "SELECT * FROM lineitem OFFSET 1"
-    as_many_as_there_are = f"({lost}) UNION ALL ({lost} LIMIT 1)"
-    selects = {
-        "Lost": lost,
-        "Lost and doubled": as_many_as_there_are,
-        "Broken": "SELECT * FROM nothing",
-        "Right": "TABLE lineitem",
+    lines = {
+        "Lost": copied(lost),
+        "Lost and doubled": copied(f"({lost}) UNION ALL ({lost} LIMIT 1)"),
+        "Broken": copied("SELECT * FROM nothing"),
+        "Broken before a pipe": "psql $URL -qc 'SELECT * FROM nothing' | cat > $OUT/x.csv",
+        "Nothing": "true",
+        "Unreadable": "echo this is no table > $OUT/x.csv",
+        "Right": copied(),
     }
-    status, page = run(*(flat(name, copied(select, "x.csv", CSV)) for name, select in selects.items()))
+    status, page = run(*(flat(name, line) for name, line in lines.items()))
     assert status == 1
-    said = dict(re.findall(r"^\| (\w.*?) \| 1 \| (failed: [a-z ]+|[\d.]+)", page, re.MULTILINE))
-    assert said.pop("Broken") == "failed: ended with "
-    assert float(said.pop("Right")) > 0
-    assert said == {"Lost": "failed: has written ", "Lost and doubled": "failed: has written "}
+    assert [name for name, *_ in ROW.findall(page)] == ["Right"]
+    said = dict(UNTIMED.findall(page))
+    assert said.keys() == lines.keys() - {"Right"}
+    assert all(re.match(r"failed: (ended with \d|has written )", one) for one in said.values()), said
 
 
-def test_a_program_that_is_not_here_is_a_named_row(run: Run) -> None:
-    status, page = run(flat("Absent", "no-such-program", needs="no-such-program"))
+def test_what_is_not_here_is_a_named_row(run: Run) -> None:
+    status, page = run(
+        flat("Absent", "no-such-program", "no-such-program"),
+        flat("No peer", "true", "psql", "peers:no_such_module"),
+        flat("No format", "true", "format:no_such_format"),
+    )
     assert status == 0
-    assert "| Absent | 1 | no-such-program is not installed here |" in page
+    assert UNTIMED.findall(page) == [
+        ("Absent", "no-such-program is not installed here"),
+        ("No peer", "no_such_module is not installed here"),
+        ("No format", "there is no format no_such_format"),
+    ]
 
 
-def test_a_line_of_two_commands_fails_when_one_of_them_fails(run: Run) -> None:
-    orders = [("true", "false"), ("false", "true"), ("false", "false")]
+def test_a_line_of_several_commands_fails_when_one_of_them_fails(run: Run) -> None:
+    orders = [("true", "false"), ("false", "true"), ("false", "false"), ("true", "true", "false", "true")]
     status, page = run(*(flat(" ".join(order), together(*order)) for order in orders))
     assert status == 1
     assert page.count("failed: ended with 1") == len(orders)
+
+
+@pytest.mark.timeout(240)
+def test_one_that_fails_in_its_own_way_does_not_lose_the_others(run: Run) -> None:
+    work = WORKS["flat-csv"]
+    status, page = run(
+        Contender(work, "Plane that ends", 1, "python -c 'raise SystemExit(3)'", "*.csv", (), "plane"),
+        Contender(work, "Service that refuses", 1, '{"data": {}}', "*.csv", (), "service"),
+        Contender(work, "Plane", 2, "python -m bench.plane flat-csv --workers 2", "*.csv", (), "plane"),
+        flat("Command", copied()),
+    )
+    assert status == 1
+    assert [name for name, *_ in ROW.findall(page)] == ["Plane", "Command"]
+    said = dict(UNTIMED.findall(page))
+    assert said["Plane that ends"].startswith("failed: ended early")
+    assert said["Service that refuses"].startswith("failed: was answered with 4")
+
+
+def test_a_peer_that_is_far_too_slow_runs_once_and_ours_in_every_round(run: Run) -> None:
+    status, page = run(
+        flat("Outhaul", copied()),
+        flat("Outhaul, slowly", f"sleep 1; {copied()}"),
+        flat("Peer, slowly", f"sleep 1; {copied()}"),
+        flat("Peer", copied()),
+        rounds=2,
+    )
+    assert status == 0
+    rounds = {name: int(count) for name, _, count in ROW.findall(page)}
+    assert rounds == {"Outhaul": 2, "Outhaul, slowly": 2, "Peer, slowly": 1, "Peer": 2}
+
+
+def test_a_row_that_does_not_exist_is_refused_with_those_that_do(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        bench.main(["--rows", "flat-csv,flat-cvs"])
+    assert ended.value.code == 2
+    said = capsys.readouterr().err
+    assert "'flat-cvs'" in said
+    assert all(name in said for name in WORKS)
