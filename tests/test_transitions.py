@@ -114,7 +114,11 @@ class Transitions(RuleBasedStateMachine):
                 return
             (wish,) = (one for one in self.ledger.wanted() if one.export == lease.part.export)
             assert self.ledger.hold(wish.ref, "keeper", "snapshot", datetime.now(UTC))
-        formats = self.ledger.plan(lease.part.export).formats
+        try:
+            formats = self.ledger.plan(lease.part.export).formats
+        except NotFound:
+            assert lease.part.export in self.removed
+            return
         found = self.ledger.settle_plan(lease, drafts.planned(PIECES, formats), own=own, claim=False)
         assert found is None or self._is_latest(lease)
 
