@@ -174,6 +174,29 @@ class Exports:
         """What has happened to these exports, of the events of these names, by export and oldest first."""
         return self._ledger.events_of([export.id for export in exports], names)
 
+    def told(
+        self, caller: Caller, names: Sequence[str], export_id: str | None, *, limit: int, offset: int
+    ) -> tuple[tuple[Event, ...], int]:
+        """A page of what has happened, newest first, to one export or to all, and how many there are in all."""
+        if export_id is not None:
+            self.get(caller, export_id)
+        return self._ledger.told(_sight(caller), names, export_id, limit, offset)
+
+    def told_before(
+        self, caller: Caller, names: Sequence[str], export_id: str | None, *, limit: int, before: int | None
+    ) -> tuple[Event, ...]:
+        """The same by a cursor: what has happened before the event of that number, None for the newest."""
+        if export_id is not None:
+            self.get(caller, export_id)
+        return self._ledger.told_before(_sight(caller), names, export_id, limit, before)
+
+    def told_once(self, caller: Caller, names: Sequence[str], event_id: int) -> Event:
+        """One thing that has happened; NotFound."""
+        found = self._ledger.told_once(_sight(caller), names, event_id)
+        if found is None:
+            raise NotFound("There is no such event.", wrong=str(event_id))
+        return found
+
     def amend(self, caller: Caller, export_id: str, changes: Mapping[str, Any]) -> Export:
         """Change `reference`, `reference_origin` or `metadata`."""
         _may_change(caller)

@@ -16,7 +16,7 @@ import httpx
 import pytest
 
 from outhaul.catalog import Type
-from outhaul.dialects.commercelayer import query, render
+from outhaul.dialects.commercelayer import history, query, render
 from outhaul.export import Draft, Export, Selection, Status
 from outhaul.filters import OPS
 from outhaul.service import Event
@@ -149,16 +149,17 @@ def test_a_sparse_fieldset_shows_what_it_names_and_nothing_else() -> None:
 
 
 def test_a_relationship_has_data_only_when_it_is_included() -> None:
-    event = Event(7, "XAyRWNUzyN", "created", NOON, "someone", {})
+    event = Event(7, "XAyRWNUzyN", "created", NOON, "someone", {}, EXPORT.tenant)
+    data = {"events": [history.identifier("events", event)]}
     whole = render.resource(EXPORT, ATTACHED, SETTING)
     assert all("data" not in one for one in whole["relationships"].values())
-    shown = render.resource(EXPORT, ATTACHED, SETTING, query.shape([("include", "events")]), [event])
+    shown = render.resource(EXPORT, ATTACHED, SETTING, query.shape([("include", "events")]), data)
     assert shown["relationships"]["events"]["data"] == [{"type": "events", "id": "7"}]
     assert "data" not in shown["relationships"]["versions"]
-    assert render.event(event, EXPORT, SETTING) == golden("included_event")
+    assert history.resource("events", event, SETTING) == golden("included_event")
     named = query.shape([("include", "events"), ("fields[events]", "name"), ("fields[exports]", "status")])
-    assert render.event(event, EXPORT, SETTING, named)["attributes"] == {"name": "exports.create"}
-    assert list(render.resource(EXPORT, ATTACHED, SETTING, named, [event])["relationships"]) == ["events"]
+    assert history.resource("events", event, SETTING, named)["attributes"] == {"name": "exports.create"}
+    assert list(render.resource(EXPORT, ATTACHED, SETTING, named, data)["relationships"]) == ["events"]
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,8 @@ from outhaul.ledger.planned import Planned
 from outhaul.ledger.seen import SORTABLE
 from outhaul.ledger.snapshots import Snapshot, label
 from outhaul.ledger.terms import Terms
-from outhaul.ledger.tokens import NewToken, Token, Tokens
+from outhaul.ledger.tokens import NewToken, Token
+from outhaul.ledger.told import Told
 
 __all__ = [
     "AWAY",
@@ -32,6 +33,6 @@ __all__ = [
 __all__ += ["Snapshot", "Terms", "Token", "Verdict", "label"]
 
 
-class Ledger(Tokens):
+class Ledger(Told):
     """What is true. Each transition is one conditional UPDATE in a short transaction; leases are on the database's
     clock. Safe to use from several threads and processes at once."""

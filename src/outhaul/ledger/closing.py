@@ -114,7 +114,8 @@ class Closing(Upkeep):
             if rows:
                 write.execute(artifacts.insert(), rows)
             states.let_go(write, export_id)
-            tell(write, export_id, "completed", artifacts=len(rows))
+            status = {"status": [Status.RUNNING, Status.COMPLETED]}
+            tell(write, export_id, "completed", artifacts=len(rows), changed=status)
             return True
 
     def disprove(self, export_id: str, generation: int, error: Mapping[str, Any]) -> bool:

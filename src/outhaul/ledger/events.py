@@ -18,7 +18,8 @@ OURSELVES = "outhaul"  # who did it, where nobody asked for it
 @dataclass(frozen=True, slots=True)
 class Event:
     """`name`: created amended started planned remade interrupted resumed completed failed expired removed, and
-    downloaded, which changes nothing."""
+    downloaded, which changes nothing. `data["changed"]`: what callers see of a change, `{name: [before, after]}`
+    in our names."""
 
     id: int
     export: str
@@ -26,6 +27,7 @@ class Event:
     at: datetime
     who: str
     data: dict[str, Any]
+    tenant: str | None = None
 
 
 class Events(Database):
@@ -44,7 +46,7 @@ class Events(Database):
 
 
 def event_of(row: Any) -> Event:
-    return Event(row.id, row.export, row.name, moment(row.at), row.who, row.data)
+    return Event(row.id, row.export, row.name, moment(row.at), row.who, row.data, row.tenant)
 
 
 def tell(write: sa.Connection, export_id: str, name: str, who: str = OURSELVES, **data: Any) -> None:

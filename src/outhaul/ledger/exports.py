@@ -73,7 +73,7 @@ class Exports(Snapshots):
                     write.execute(exports.insert().values(id=export_id, **row))
                     write.execute(reads.insert(), [{"export": export_id, "resource": one} for one in read])
                     write.execute(parts.insert().values(PLANNING | {"export": export_id}))
-                    tell(write, export_id, "created", caller.id)
+                    tell(write, export_id, "created", caller.id, changed=_first(row))
             except sa.exc.IntegrityError:
                 if self._exists(export_id):
                     continue
@@ -116,31 +116,37 @@ class Exports(Snapshots):
         """Change `reference`, `reference_origin` or `metadata`, in any state."""
         assert changes.keys() <= AMENDABLE
         with self._write() as write:
+            before = states.lock(write, export_id)
             amended = exports.update().where(_seen(export_id, sight)).values(updated_at=now(), **changes)
-            if not moved(write, amended):
+            if before is None or not moved(write, amended):
                 raise _missing(export_id)
-            tell(write, export_id, "amended", who, **changes)
+            old = {name: getattr(before, name) for name in changes}
+            changed = {name: [old[name], new] for name, new in changes.items() if old[name] != new}
+            tell(write, export_id, "amended", who, changed=changed)
         return self.get(export_id)
 
     def interrupt(self, export_id: str, sight: Sight = ALL, who: str = OURSELVES) -> Export:
         """Stop until it is started again; running parts see it within a second. WrongState when it has ended."""
         with self._write() as write:
+            before = states.lock(write, export_id)
             interrupted = (
                 exports.update()
                 .where(_seen(export_id, sight), exports.c.status.in_(states.before(Status.INTERRUPTED)))
                 .values(status=Status.INTERRUPTED, interrupted_at=now(), updated_at=now())
             )
-            if not moved(write, interrupted):
+            if before is None or not moved(write, interrupted):
                 raise _refusal(write, export_id, sight, "interrupted", "It can be while it waits or runs.")
             states.recall(write, export_id)
-            tell(write, export_id, "interrupted", who)
+            tell(
+                write, export_id, "interrupted", who, changed={"status": [before.status, Status.INTERRUPTED]}
+            )
         return self.get(export_id)
 
     def start(self, export_id: str, sight: Sight = ALL, who: str = OURSELVES) -> Export:
         """Go on after an interruption or a failure: finished parts stay, as long as their instant is still held;
         else everything begins anew. WrongState when it is neither interrupted nor failed."""
         with self._write() as write:
-            states.lock(write, export_id)
+            before = states.lock(write, export_id)
             started = (
                 exports.update()
                 .where(_seen(export_id, sight), exports.c.status.in_([Status.INTERRUPTED, Status.FAILED]))
@@ -155,7 +161,7 @@ class Exports(Snapshots):
                     schema_changes=0,
                 )
             )
-            if not moved(write, started):
+            if before is None or not moved(write, started):
                 raise _refusal(
                     write, export_id, sight, "started", "It can be when it is interrupted or has failed."
                 )
@@ -164,7 +170,7 @@ class Exports(Snapshots):
                 .where(parts.c.export == export_id, parts.c.state.in_(["new", "failed"]))
                 .values(state="new", tries=0, ready_at=now(), error=None)
             )
-            tell(write, export_id, "resumed", who)
+            tell(write, export_id, "resumed", who, changed={"status": [before.status, Status.QUEUED]})
             if not _under_one_instant(write, export_id):
                 states.remake(write, export_id, who=who)
         return self.get(export_id)
@@ -222,6 +228,12 @@ class Exports(Snapshots):
             return tuple(
                 Artifact(**{**row, "layout": tuple(row["layout"])}) for row in read.execute(wanted).mappings()
             )
+
+
+def _first(row: Mapping[str, Any]) -> dict[str, Any]:
+    """What an export begins with, as a change."""
+    names = ("resource", "format", "status", *sorted(AMENDABLE))
+    return {name: [None, row[name]] for name in names if row[name] not in (None, {})}
 
 
 def _digest(draft: Draft) -> str:

@@ -68,20 +68,22 @@ def begin(write: sa.Connection, export_id: str) -> None:
             updated_at=now(),
         ),
     ):
-        tell(write, export_id, "started", status=[Status.QUEUED, Status.RUNNING])
+        tell(write, export_id, "started", changed={"status": [Status.QUEUED, Status.RUNNING]})
 
 
 def end(write: sa.Connection, export_id: str, errors: Sequence[Mapping[str, Any]]) -> bool:
     """An active export has failed; its delivered parts come back."""
-    failed = moved(
+    before = lock(write, export_id)
+    failed = before is not None and moved(
         write,
         exports.update()
         .where(exports.c.id == export_id, exports.c.status.in_(ACTIVE), present())
         .values(status=Status.FAILED, failed_at=now(), updated_at=now(), errors=list(errors)),
     )
-    if failed:
+    if failed and before is not None:
         recall(write, export_id)
-        tell(write, export_id, "failed", errors=list(errors))
+        status = {"status": [before.status, Status.FAILED]}
+        tell(write, export_id, "failed", errors=list(errors), changed=status)
     return failed
 
 

@@ -183,12 +183,12 @@ class Upkeep(Admission):
                 exports.update()
                 .where(due, states.present())
                 .values(status=Status.EXPIRED, littered=True, updated_at=now())
-                .returning(exports.c.id)
+                .returning(exports.c.id, exports.c.completed_at, exports.c.failed_at)
             )
-            expired = write.execute(gone).scalars().all()
-            for export_id in expired:
-                states.let_go(write, export_id)
-                tell(write, export_id, "expired")
+            expired = write.execute(gone).all()
+            for row in expired:
+                states.let_go(write, row.id)
+                tell(write, row.id, "expired", changed={"status": [_ended(row), Status.EXPIRED]})
             return len(expired)
 
     def littered(self) -> tuple[str, ...]:
@@ -234,3 +234,10 @@ class Upkeep(Admission):
             prefixes = {f"{export_id}/{part.generation}-{part.n}-{part.attempt}-" for part in running}
             keys = read.execute(sa.select(fragments.c.key).where(fragments.c.export == export_id)).scalars()
             return frozenset({*keys, *prefixes} | ({row.manifest} if row.manifest else set()))
+
+
+def _ended(row: Any) -> Status:
+    """How an export that has now expired had ended."""
+    if row.completed_at is not None:
+        return Status.COMPLETED
+    return Status.INTERRUPTED if row.failed_at is None else Status.FAILED

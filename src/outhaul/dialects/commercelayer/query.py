@@ -33,8 +33,7 @@ FILTERABLE: Mapping[str, str] = {
 }
 SORTABLE = {name: ours for name, ours in FILTERABLE.items() if name not in {"errors_log", "metadata"}}
 NEWEST: tuple[tuple[str, bool], ...] = (("created_at", True),)
-INCLUDABLE = ("events",)
-RELATIONSHIPS = ("events", "versions", "event_stores")
+RELATIONSHIPS = INCLUDABLE = ("events", "versions", "event_stores")
 ATTRIBUTES = (
     *("resource_type", "format", "status", "includes", "fields", "filters", "dry_data", "jwt_filters"),
     *("started_at", "completed_at", "estimated_completion_at", "interrupted_at", "records_count"),
@@ -42,7 +41,16 @@ ATTRIBUTES = (
     *("reference", "reference_origin", "metadata"),
 )
 EVENT_ATTRIBUTES = ("name", "created_at", "updated_at", "reference", "reference_origin", "metadata")
-FIELDS = {"exports": (*ATTRIBUTES, *RELATIONSHIPS), "events": EVENT_ATTRIBUTES}
+CHANGE_ATTRIBUTES = ("resource_type", "resource_id", "event", "who", "created_at", "updated_at")
+FIELDS = {
+    "exports": (*ATTRIBUTES, *RELATIONSHIPS),
+    "events": EVENT_ATTRIBUTES,
+    "versions": (*CHANGE_ATTRIBUTES, "changes"),
+    "event_stores": (*CHANGE_ATTRIBUTES, "payload"),
+}
+CURSOR = re.compile(
+    r"\d{1,16}-(\d{1,18})", re.ASCII
+)  # an event store's id: when, and the number of the event
 FILTER = re.compile(r"filter\[q\]\[(.+)\]", re.DOTALL)
 Query = Iterable[tuple[str, str]]
 
@@ -79,6 +87,7 @@ class Asked:
     order: tuple[tuple[str, bool], ...] = NEWEST
     shape: Shape = Shape()
     kept: tuple[tuple[str, str], ...] = ()
+    after: int | None = None  # the event that a cursor stands on
 
 
 def listing(query: Query) -> Asked:
@@ -116,6 +125,44 @@ def shape(query: Query) -> Shape:
         else:
             _refuse(name, value)
     return Shape(fields, include)
+
+
+def told(query: Query, kind: str) -> Asked:
+    """The query of a list of what has happened; event stores have a cursor instead of numbered pages."""
+    given = _once(query)
+    pages: dict[str, int] = {}
+    fields: dict[str, frozenset[str]] = {}
+    after = None
+    for name, value in given.items():
+        if member := {"page[number]": "number", "page[size]": "size"}.get(name):
+            pages[member] = _page_number(member, value)
+        elif name == "page[after]" and kind == "event_stores":
+            after = _cursor(value)
+        elif name == f"fields[{kind}]":
+            fields[kind] = _fields(kind, value, name)
+        else:
+            _refuse(name, value)
+    kept = tuple((name, value) for name, value in given.items() if not name.startswith("page["))
+    return Asked(Page(**pages), shape=Shape(fields), kept=kept, after=after)
+
+
+def event_number(kind: str, resource_id: str) -> int | None:
+    """The number of the event behind an id of this kind; None when it can be none."""
+    found = CURSOR.fullmatch(resource_id) if kind == "event_stores" else None
+    text = found[1] if found else resource_id if kind != "event_stores" else ""
+    return int(text) if text.isascii() and text.isdigit() and len(text) <= 18 else None
+
+
+def _cursor(value: str) -> int:
+    number = event_number("event_stores", value)
+    if number is None:
+        raise errors.InvalidPageValue(
+            f"{value[:200]} is not a valid value for after page parameter.",
+            hint="The id of an event store; links.next has it.",
+            where=("page[after]",),
+            wrong=value[:200],
+        )
+    return number
 
 
 def nothing_asked(query: Query) -> None:

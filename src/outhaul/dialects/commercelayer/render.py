@@ -9,10 +9,10 @@ from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import quote, urlencode
 
-from outhaul.dialects.commercelayer.query import EVENT_ATTRIBUTES, FILTERABLE, RELATIONSHIPS, Asked, Shape
+from outhaul.dialects.commercelayer.query import FILTERABLE, RELATIONSHIPS, Asked, Shape
 from outhaul.errors import MENTION, outside
 from outhaul.export import Export, Status, View
-from outhaul.service import LINKS, Event
+from outhaul.service import LINKS
 
 STATUSES: Mapping[Status, str] = {
     Status.CREATED: "pending",
@@ -71,10 +71,10 @@ def resource(
     links: Links,
     setting: Setting,
     shape: Shape = WHOLE,
-    events: Sequence[Event] | None = None,
+    data: Mapping[str, Sequence[Mapping[str, str]]] | None = None,
 ) -> dict[str, Any]:
     """The resource object: of its 22 attributes those that the shape shows, relationships, meta. A relationship has
-    data only when it is included: `events`."""
+    data, `{type, id}` each, only when it is included."""
     own = f"{setting.base}/exports/{quote(export.id, safe='')}"
     manifest = {"manifest": links.manifest} if links.manifest else {}
     attributes = (
@@ -88,43 +88,34 @@ def resource(
         for name in RELATIONSHIPS
         if name in shape.include or shape.shows("exports", name)
     }
-    if events is not None:
-        related["events"]["data"] = [{"type": "events", "id": str(one.id)} for one in events]
+    for name, identifiers in (data or {}).items():
+        related[name]["data"] = list(identifiers)
     return {
         "id": export.id,
         "type": "exports",
         "links": {"self": own, **manifest},
         "attributes": {name: value for name, value in attributes.items() if shape.shows("exports", name)},
         **({"relationships": related} if related else {}),
-        "meta": _meta(export, setting),
+        "meta": meta(export.tenant, setting),
     }
 
 
-def event(told: Event, export: Export, setting: Setting, shape: Shape = WHOLE) -> dict[str, Any]:
-    """An event of an export as a resource object of its own, to be included."""
-    at = _time(told.at)
-    values: dict[str, Any] = dict.fromkeys(EVENT_ATTRIBUTES)
-    values |= {"name": EVENTS[told.name], "created_at": at, "updated_at": at, "metadata": {}}
-    return {
-        "id": str(told.id),
-        "type": "events",
-        "attributes": {name: value for name, value in values.items() if shape.shows("events", name)},
-        "meta": _meta(export, setting),
-    }
+def meta(tenant: str | None, setting: Setting) -> dict[str, str]:
+    """Of every resource object."""
+    return {"mode": "live", "organization_id": tenant or "", "trace_id": setting.trace}
 
 
-def _meta(export: Export, setting: Setting) -> dict[str, str]:
-    return {"mode": "live", "organization_id": export.tenant or "", "trace_id": setting.trace}
-
-
-def page(data: Sequence[dict[str, Any]], total: int, asked: Asked, setting: Setting) -> dict[str, Any]:
-    """A list's document; an empty list has one, empty, page. Links keep what else was asked for."""
+def page(
+    data: Sequence[dict[str, Any]], total: int, asked: Asked, setting: Setting, at: str = "/exports"
+) -> dict[str, Any]:
+    """A list's document; an empty list has one, empty, page. Links keep what else was asked for. `at`: the list's path
+    below `base`."""
     number, size = asked.page.number, asked.page.size
     last = max(1, -(-total // size))
 
     def address(to: int) -> str:
         query = urlencode([*asked.kept, ("page[number]", to), ("page[size]", size)], safe="[]")
-        return f"{setting.base}/exports?{query}"
+        return f"{setting.base}{at}?{query}"
 
     links = {"first": address(1)}
     if number > 1:
@@ -151,10 +142,10 @@ def _asked(export: Export, setting: Setting) -> dict[str, Any]:
 
 def _lived(export: Export) -> dict[str, Any]:
     return {
-        "started_at": _time(export.started_at),
-        "completed_at": _time(export.completed_at),
-        "estimated_completion_at": _time(export.estimated_completion_at),
-        "interrupted_at": _time(export.interrupted_at),
+        "started_at": time(export.started_at),
+        "completed_at": time(export.completed_at),
+        "estimated_completion_at": time(export.estimated_completion_at),
+        "interrupted_at": time(export.interrupted_at),
         "records_count": export.matched,
         "processed_count": export.processed,
         "progress": export.percentage,
@@ -164,8 +155,8 @@ def _lived(export: Export) -> dict[str, Any]:
 def _kept(export: Export, setting: Setting) -> dict[str, Any]:
     return {
         "errors_log": _errors(export, setting),
-        "created_at": _time(export.created_at),
-        "updated_at": _time(export.updated_at),
+        "created_at": time(export.created_at),
+        "updated_at": time(export.updated_at),
         "reference": export.reference,
         "reference_origin": export.reference_origin,
         "metadata": dict(export.metadata),
@@ -182,7 +173,12 @@ def status(export: Export, setting: Setting) -> str:
 def _errors(export: Export, setting: Setting) -> dict[str, str]:
     if export.status is Status.EXPIRED:
         return GONE
-    return {error["error"]: _told(error, export.id, setting) for error in export.errors}
+    return errors_log(export.errors, export.id, setting)
+
+
+def errors_log(errors: Sequence[Mapping[str, Any]], export_id: str, setting: Setting) -> dict[str, str]:
+    """Errors of an export by their names, each told as the asker may read it."""
+    return {error["error"]: _told(error, export_id, setting) for error in errors}
 
 
 def _told(error: Mapping[str, Any], export_id: str, setting: Setting) -> str:
@@ -192,7 +188,7 @@ def _told(error: Mapping[str, Any], export_id: str, setting: Setting) -> str:
     return f"{error['message']} {error.get('hint', '')}".rstrip()
 
 
-def _time(moment: datetime | None) -> str | None:
+def time(moment: datetime | None) -> str | None:
     """UTC, ISO 8601 with milliseconds and `Z`."""
     if moment is None:
         return None

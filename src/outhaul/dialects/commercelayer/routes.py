@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 from urllib.parse import parse_qsl
 
@@ -15,10 +15,10 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from outhaul.access import Access
-from outhaul.dialects.commercelayer import errors, parse, query, render
+from outhaul.dialects.commercelayer import errors, history, parse, query, render
 from outhaul.errors import Malformed, NotFound, NotSignedIn, OuthaulError, Refused
 from outhaul.export import Caller, Export
-from outhaul.service import Event, Exports
+from outhaul.service import Exports
 
 PREFIX = "/api"
 SETTINGS = ("failed_as_interrupted",)
@@ -35,14 +35,21 @@ class Document(JSONResponse):
 
 
 def build(
-    exports: Exports, access: Access, *, max_body: int, failed_as_interrupted: Sequence[str] = ()
+    exports: Exports,
+    access: Access,
+    *,
+    max_body: int,
+    failed_as_interrupted: Sequence[str] = (),
+    more: Sequence[APIRouter] = (),
 ) -> ASGIApp:
     """The dialect as an app of its own, to be mounted under PREFIX. `failed_as_interrupted`: what the names of clients
-    begin with that know no failed exports and would ask for ever; they are shown interrupted ones."""
+    begin with that know no failed exports and would ask for ever; they are shown interrupted ones. `more`: calls about
+    other things than exports."""
     app = FastAPI(openapi_url=None, redirect_slashes=False, default_response_class=Document)
     app.state.exports, app.state.access, app.state.max_body = exports, access, max_body
     app.state.failed_as_interrupted = tuple(failed_as_interrupted)
-    app.include_router(router)
+    for one in (router, *more):
+        app.include_router(one)
     app.add_exception_handler(OuthaulError, _refused)
     app.add_exception_handler(HTTPException, _refused)
     app.add_middleware(Outermost)
@@ -144,8 +151,8 @@ router = APIRouter(dependencies=[Depends(acceptable)])
 
 
 @router.get("/exports")
-def list_exports(request: Request, caller: SignedIn) -> Document:
-    exports, setting = _exports(request), _setting(request)
+def listexports_of(request: Request, caller: SignedIn) -> Document:
+    exports, setting = exports_of(request), setting_of(request)
     wanted = query.listing(asked(request))
     try:
         found, total = exports.list(
@@ -165,20 +172,20 @@ def list_exports(request: Request, caller: SignedIn) -> Document:
 @router.post("/exports")
 def create(request: Request, caller: SignedIn, given: Body) -> Document:
     shape = query.shape(asked(request))
-    export = _exports(request).create(caller, parse.creation(given), least=1, key=key(request))
+    export = exports_of(request).create(caller, parse.creation(given), least=1, key=key(request))
     return _single(request, caller, export, shape, 201)
 
 
 @router.get("/exports/{export_id}")
 def retrieve(request: Request, caller: SignedIn, export_id: str) -> Document:
     shape = query.shape(asked(request))
-    return _single(request, caller, _exports(request).get(caller, export_id), shape)
+    return _single(request, caller, exports_of(request).get(caller, export_id), shape)
 
 
 @router.patch("/exports/{export_id}")
 def update(request: Request, caller: SignedIn, export_id: str, given: Body) -> Document:
     shape = query.shape(asked(request))
-    exports = _exports(request)
+    exports = exports_of(request)
     change = parse.update(given, export_id)
     if change.move == "interrupt":
         exports.interrupt(caller, export_id)
@@ -190,23 +197,23 @@ def update(request: Request, caller: SignedIn, export_id: str, given: Body) -> D
 @router.delete("/exports/{export_id}")
 def delete(request: Request, caller: SignedIn, export_id: str) -> Response:
     query.nothing_asked(asked(request))
-    _exports(request).delete(caller, export_id)
+    exports_of(request).delete(caller, export_id)
     return Response(status_code=204)
 
 
 @router.get("/exports/{export_id}/manifest")
 def manifest(request: Request, caller: SignedIn, export_id: str) -> Response:
     """The proof, as it was written: Outhaul's own, beside the contract."""
-    file = _exports(request).manifest(caller, export_id)
+    file = exports_of(request).manifest(caller, export_id)
     return Response(b"".join(file.read(0, file.length)), media_type=file.media_type)
 
 
-def _exports(request: Request) -> Exports:
+def exports_of(request: Request) -> Exports:
     exports: Exports = request.app.state.exports
     return exports
 
 
-def _setting(request: Request) -> render.Setting:
+def setting_of(request: Request) -> render.Setting:
     agent = request.headers.get("user-agent", "")
     return render.Setting(
         base=request.scope["outhaul.base"] + PREFIX,
@@ -227,15 +234,19 @@ def _shown(
     request: Request, caller: Caller, found: Sequence[Export], shape: query.Shape
 ) -> tuple[list[dict[str, Any]], dict[str, Any]]:
     """The resource objects, and the member of the document that holds what is included."""
-    setting = _setting(request)
-    if "events" not in shape.include:
+    setting = setting_of(request)
+    if not shape.include:
         return [_resource(request, caller, export, shape) for export in found], {}
-    told = _exports(request).events(found, tuple(render.EVENTS))
-    data = [_resource(request, caller, export, shape, told.get(export.id, ())) for export in found]
-    included = [
-        render.event(one, export, setting, shape) for export in found for one in told.get(export.id, ())
-    ]
-    return data, {"included": included}
+    data: dict[str, dict[str, list[dict[str, str]]]] = {export.id: {} for export in found}
+    included = []
+    for kind in shape.include:
+        told = exports_of(request).events(found, history.NAMES[kind])
+        for export in found:
+            own = told.get(export.id, ())
+            data[export.id][kind] = [history.identifier(kind, one) for one in own]
+            included += [history.resource(kind, one, setting, shape) for one in own]
+    resources = [_resource(request, caller, export, shape, data[export.id]) for export in found]
+    return resources, {"included": included}
 
 
 def _resource(
@@ -243,12 +254,12 @@ def _resource(
     caller: Caller,
     export: Export,
     shape: query.Shape,
-    events: Sequence[Event] | None = None,
+    data: Mapping[str, Sequence[Mapping[str, str]]] | None = None,
 ) -> dict[str, Any]:
-    exports, base = _exports(request), request.scope["outhaul.base"]
+    exports, base = exports_of(request), request.scope["outhaul.base"]
     links = exports.links(caller, export)
     absolute = render.Links(
         attachment=base + links.artifacts[0] if links.artifacts else None,
         manifest=base + links.manifest if links.manifest else None,
     )
-    return render.resource(export, absolute, _setting(request), shape, events)
+    return render.resource(export, absolute, setting_of(request), shape, data)

@@ -1,0 +1,119 @@
+"""Core words to wire: what happened to exports, as Commerce Layer's events, versions and event stores; pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+from urllib.parse import quote, urlencode
+
+from outhaul.dialects.commercelayer.query import EVENT_ATTRIBUTES, Asked, Shape
+from outhaul.dialects.commercelayer.render import EVENTS, GONE, WHOLE, Setting, errors_log, meta, time
+from outhaul.export import Status
+from outhaul.service import Event
+
+CHANGES = (
+    *("created", "amended", "started", "interrupted", "resumed", "completed", "failed", "expired"),
+    "removed",
+)
+NAMES: Mapping[str, tuple[str, ...]] = {
+    "events": tuple(EVENTS),
+    "versions": CHANGES,
+    "event_stores": CHANGES,
+}
+WORDS = {"created": "create", "removed": "destroy"}  # every other change is an update
+ATTRIBUTES = {"resource": "resource_type"}
+OURSELVES = "outhaul"  # in whose name the ledger tells of what nobody has asked for
+
+
+def identifier(kind: str, told: Event) -> dict[str, str]:
+    """Type and id; an event store's id begins with its time in milliseconds."""
+    number = str(told.id)
+    return {
+        "type": kind,
+        "id": f"{int(told.at.timestamp() * 1000)}-{number}" if kind == "event_stores" else number,
+    }
+
+
+def resource(kind: str, told: Event, setting: Setting, shape: Shape = WHOLE) -> dict[str, Any]:
+    """The resource object of one kind of NAMES."""
+    known = identifier(kind, told)
+    values = _event(told) if kind == "events" else _change(kind, told, setting)
+    own = None if kind == "event_stores" else f"{setting.base}/{kind}/{quote(known['id'], safe='')}"
+    return {
+        "id": known["id"],
+        "type": kind,
+        "links": {"self": own},
+        "attributes": {name: value for name, value in values.items() if shape.shows(kind, name)},
+        "meta": meta(told.tenant, setting),
+    }
+
+
+def following(
+    data: Sequence[dict[str, Any]], last: str | None, asked: Asked, setting: Setting, at: str
+) -> dict[str, Any]:
+    """A list's document where a cursor leads on. `last`: the id that the next page follows, None on the last page."""
+    links = {}
+    if last:
+        query = urlencode([*asked.kept, ("page[after]", last), ("page[size]", asked.page.size)], safe="[]")
+        links["next"] = f"{setting.base}{at}?{query}"
+    return {"data": list(data), "meta": {}, "links": links}
+
+
+def _event(told: Event) -> dict[str, Any]:
+    at = time(told.at)
+    values: dict[str, Any] = dict.fromkeys(EVENT_ATTRIBUTES)
+    return values | {"name": EVENTS[told.name], "created_at": at, "updated_at": at, "metadata": {}}
+
+
+def _change(kind: str, told: Event, setting: Setting) -> dict[str, Any]:
+    changed = _changed(told, setting)
+    at = _offset(told.at) if kind == "event_stores" else time(told.at)
+    what: dict[str, Any] = (
+        {"payload": {name: {"from": old, "to": new} for name, (old, new) in changed.items()}}
+        if kind == "event_stores"
+        else {"changes": {name: [old, new] for name, (old, new) in changed.items()}}
+    )
+    return {
+        "resource_type": "exports",
+        "resource_id": told.export,
+        "event": WORDS.get(told.name, "update"),
+        **what,
+        "who": _who(told.who),
+        "created_at": at,
+        "updated_at": at,
+    }
+
+
+def _changed(told: Event, setting: Setting) -> dict[str, tuple[Any, Any]]:
+    """Attributes of the wire before and after; those that look the same on it are left out."""
+    found = {}
+    for name, (old, new) in told.data.get("changed", {}).items():
+        pair = (_word(old, setting), _word(new, setting)) if name == "status" else (old, new)
+        if pair[0] != pair[1]:
+            found[ATTRIBUTES.get(name, name)] = pair
+    if told.name == "failed":
+        found["errors_log"] = ({}, errors_log(told.data["errors"], told.export, setting))
+    if told.name == "expired":
+        found.pop("status", None)  # the wire has no word for it
+        found["errors_log"] = ({}, GONE)
+    return found
+
+
+def _word(status: str | None, setting: Setting) -> str | None:
+    return None if status is None else setting.word(Status(status))
+
+
+def _who(caller: str) -> dict[str, Any]:
+    """The token that asked for it, as the application that it is; or the service itself."""
+    if caller == OURSELVES:
+        return {"worker": {"name": OURSELVES}}
+    return {
+        "application": {"id": caller, "client_id": caller, "kind": "integration", "public": False},
+        "owner": None,
+    }
+
+
+def _offset(moment: datetime) -> str:
+    """As event stores write times: UTC with milliseconds and its offset."""
+    return moment.astimezone(UTC).isoformat(timespec="milliseconds")

@@ -1,0 +1,77 @@
+"""The calls that tell what happened to exports: lists, relationships and single events, versions, event stores."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import APIRouter, Depends, Request
+
+from outhaul.dialects.commercelayer import history, query, render
+from outhaul.dialects.commercelayer.routes import (
+    Document,
+    SignedIn,
+    acceptable,
+    asked,
+    exports_of,
+    setting_of,
+)
+from outhaul.errors import NotFound
+from outhaul.export import Caller
+from outhaul.service import Event
+
+router = APIRouter(dependencies=[Depends(acceptable)])
+
+
+def _routes(kind: str) -> None:
+    """The calls about one kind of NAMES."""
+
+    @router.get(f"/{kind}")
+    def list_all(request: Request, caller: SignedIn) -> Document:
+        return _list(request, caller, kind, None, whole=True)
+
+    @router.get(f"/{kind}/{{event_id}}")
+    def retrieve(request: Request, caller: SignedIn, event_id: str) -> Document:
+        return _single(request, caller, kind, event_id)
+
+    @router.get(f"/exports/{{export_id}}/{kind}")
+    def list_of_export(request: Request, caller: SignedIn, export_id: str) -> Document:
+        return _list(request, caller, kind, export_id, whole=True)
+
+    @router.get(f"/exports/{{export_id}}/relationships/{kind}")
+    def relationship(request: Request, caller: SignedIn, export_id: str) -> Document:
+        return _list(request, caller, kind, export_id, whole=False)
+
+
+for each in history.NAMES:
+    _routes(each)
+
+
+def _list(request: Request, caller: Caller, kind: str, export_id: str | None, *, whole: bool) -> Document:
+    """A page of them; `whole`: as resource objects, else as identifiers alone."""
+    wanted, setting = query.told(asked(request), kind), setting_of(request)
+    exports, names, size = exports_of(request), history.NAMES[kind], wanted.page.size
+    at = request.scope["path"].removeprefix(request.scope.get("root_path", ""))
+
+    def shown(one: Event) -> dict[str, Any]:
+        return (
+            history.resource(kind, one, setting, wanted.shape)
+            if whole
+            else dict(history.identifier(kind, one))
+        )
+
+    if kind == "event_stores":
+        found = exports.told_before(caller, names, export_id, limit=size + 1, before=wanted.after)
+        last = history.identifier(kind, found[size - 1])["id"] if len(found) > size else None
+        return Document(history.following([shown(one) for one in found[:size]], last, wanted, setting, at))
+    found, total = exports.told(caller, names, export_id, limit=size, offset=wanted.page.offset)
+    return Document(render.page([shown(one) for one in found], total, wanted, setting, at))
+
+
+def _single(request: Request, caller: Caller, kind: str, event_id: str) -> Document:
+    shape, number = query.told(asked(request), kind).shape, query.event_number(kind, event_id)
+    if number is None:
+        raise NotFound("There is no such event.", wrong=event_id[:40])
+    found = exports_of(request).told_once(caller, history.NAMES[kind], number)
+    if history.identifier(kind, found)["id"] != event_id:
+        raise NotFound("There is no such event.", wrong=event_id[:40])
+    return Document({"data": history.resource(kind, found, setting_of(request), shape)})

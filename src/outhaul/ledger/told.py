@@ -1,0 +1,58 @@
+"""Events as resources of their own: pages and cursors over what happened, for those who may see it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import sqlalchemy as sa
+
+from outhaul.export import Sight
+from outhaul.ledger.events import Event, event_of
+from outhaul.ledger.exports import in_sight
+from outhaul.ledger.tables import events, exports
+from outhaul.ledger.tokens import Tokens
+
+
+class Told(Tokens):
+    """What happened to all exports, newest first, those that were removed too."""
+
+    def told(
+        self, sight: Sight, names: Sequence[str], export_id: str | None, limit: int, offset: int
+    ) -> tuple[tuple[Event, ...], int]:
+        """A page of the events of these names, of one export or of all, and how many there are."""
+        wanted = _wanted(sight, names, export_id)
+        page = sa.select(events).where(*wanted).order_by(events.c.id.desc()).limit(limit).offset(offset)
+        every = sa.select(sa.func.count()).select_from(events).where(*wanted)
+        with self._read() as read:
+            total = read.execute(every).scalar_one()
+            return tuple(event_of(row) for row in read.execute(page)), total
+
+    def told_before(
+        self, sight: Sight, names: Sequence[str], export_id: str | None, limit: int, before: int | None
+    ) -> tuple[Event, ...]:
+        """As many events as that, from the one that follows `before` on; None: from the newest on."""
+        wanted = _wanted(sight, names, export_id)
+        if before is not None:
+            wanted.append(events.c.id < before)
+        with self._read() as read:
+            found = sa.select(events).where(*wanted).order_by(events.c.id.desc()).limit(limit)
+            return tuple(event_of(row) for row in read.execute(found))
+
+    def told_once(self, sight: Sight, names: Sequence[str], event_id: int) -> Event | None:
+        """One event; None when there is none of this id, or it is out of sight."""
+        wanted = sa.select(events).where(events.c.id == event_id, *_wanted(sight, names, None))
+        with self._read() as read:
+            row = read.execute(wanted).one_or_none()
+            return None if row is None else event_of(row)
+
+
+def _wanted(sight: Sight, names: Sequence[str], export_id: str | None) -> list[sa.ColumnElement[bool]]:
+    wanted: list[sa.ColumnElement[bool]] = [events.c.name.in_(names)]
+    if export_id is not None:
+        wanted.append(events.c.export == export_id)
+    if sight.tenant is not None:
+        wanted.append(events.c.tenant == sight.tenant)
+    if sight.resources:
+        # What a removed export has read is not known any more, so only whoever sees everything is told of it.
+        wanted.append(sa.exists().where(exports.c.id == events.c.export, in_sight(sight)))
+    return wanted
