@@ -20,15 +20,13 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from bench.measure import ROOT
 from bench.works import WORKS, Work
-from outhaul import config, downloads, pipeline, siblings, sources, stores
-from outhaul.app import Outhaul, offered, reflect
+from outhaul import pipeline, siblings, sources, stores
 from outhaul.blocks import Range
 from outhaul.export import Caller, Draft, Export, Fragment, Part, Selection, Status
-from outhaul.ledger.closing import Facts
 from outhaul.plan import Plan
 
+CATALOG = Path(__file__).with_name("catalog.toml")
 EXPORT, PARTS = "bench", "parts"
 US = Caller(id=EXPORT, name=EXPORT, tenant=None, all_tenants=True)
 
@@ -77,9 +75,11 @@ def main() -> None:
 
 
 def planned(work: Work, url: str, out: Path, part_bytes: int, key: str) -> Place:
-    """The plan that the service would make. `key`: of an order."""
-    given = {"source": url, "state": out.with_name("plane"), "catalog": ROOT / "bench" / "catalog.toml"}
-    settings = config.load(given)
+    """The plan that the service would make. `key`: of an order. Its imports are not for workers."""
+    from outhaul import config
+    from outhaul.app import Outhaul, offered, reflect
+
+    settings = config.load({"source": url, "state": out.with_name("plane"), "catalog": CATALOG})
     made = Outhaul(settings, offered(settings, reflect(settings)))
     first = {f"{work.resource[0]}_orderkey_eq": key}
     plans = [
@@ -167,6 +167,9 @@ def _ready() -> None:
 def _finish(place: Place, made: list[Fragment]) -> None:
     print("done", flush=True)
     sys.stdin.readline()
+    from outhaul import downloads
+    from outhaul.ledger.closing import Facts
+
     facts = Facts(_export(len(made)), place.plan, (), {}, (), tuple(made))
     for artifact in downloads.artifacts(facts, archived=False):
         with (place.out / artifact.name).open("wb") as file:
