@@ -1,28 +1,58 @@
-"""Who asks: tokens made, shown once, kept as hashes, and turned into callers."""
+"""Who asks: tokens and API clients made, shown once, kept as hashes, and turned into callers."""
 
 from __future__ import annotations
 
 import hashlib
 import re
 import secrets
+import time
+from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
+from typing import Any
 
 from outhaul.ceilings import UNLIMITED, Ceiling
-from outhaul.errors import Misconfigured, NotFound, NotSignedIn
+from outhaul.errors import Misconfigured, NotAllowed, NotFound, NotSignedIn, WrongValue
 from outhaul.export import Caller
+from outhaul.issuers import Issuer
 from outhaul.ledger import Ledger
 from outhaul.ledger.tokens import NewToken, Token
+from outhaul.signing import Keyring, refusal, stated
 
 PREFIX = "oh_"  # tells people and scanners of leaked secrets what this is
+CLIENT, SECRET = "ohc_", "ohs_"
 SHAPE = re.compile(r"oh_[A-Za-z0-9_-]{43}")  # 256 random bits
+SIGNED = re.compile(r"[\w-]+\.[\w-]+\.[\w-]+", re.ASCII)
+SCOPE = re.compile(r"(?:market|store|stock_location):(?:(?:id|code):)?[\w-]{1,80}", re.ASCII)
+EVERYTHING = "market:all"
+MARGIN = timedelta(hours=1)  # for which a retired key is believed longer than its last token can be good
+
+# The kinds of clients that there can be here, with whether they sign in by a secret.
+KINDS: Mapping[str, bool] = {"integration": True, "sales_channel": False}
+# The kinds that exports are for, our own and others'. A user's rights are in a role that no token tells of.
+EXPORTING = frozenset({"integration", "cli"})
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """A signed token that was given to a client; `created_at` in seconds since 1970."""
+
+    token: str
+    scope: str
+    created_at: int
+    lifetime: timedelta
 
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """The tokens of one ledger."""
+    """The tokens and clients of one ledger. `keys` sign the tokens of clients, which say that `issuer` has made them
+    and are good for `lifetime`; `issuers`: others whose tokens are believed."""
 
     ledger: Ledger
+    keys: Keyring | None = None
+    issuer: str = ""
+    issuers: tuple[Issuer, ...] = ()
+    lifetime: timedelta = timedelta(hours=4)
 
     def make_token(
         self,
@@ -36,28 +66,152 @@ class Access:
         expires_at: datetime | None = None,
     ) -> tuple[str, Token]:
         """A new token, in clear for the only time, and what is kept of it. `resources` empty: every resource."""
-        if (tenant is None) is not all_tenants:
-            raise Misconfigured(
-                "A token is for one tenant or for all of them.",
-                hint="Say either --tenant ID or --all-tenants.",
-            )
+        _whose("token", tenant, all_tenants)
         token = PREFIX + secrets.token_urlsafe(32)
         made = NewToken(
             secrets.token_hex(4), digest(token), name, tenant, all_tenants, resources, read_only, ceiling
         )
         return token, self.ledger.insert_token(made, expires_at)
 
+    def make_client(
+        self,
+        name: str,
+        kind: str = "integration",
+        *,
+        tenant: str | None = None,
+        all_tenants: bool = False,
+        resources: tuple[str, ...] = (),
+        read_only: bool = False,
+        ceiling: Ceiling = UNLIMITED,
+        expires_at: datetime | None = None,
+    ) -> tuple[str | None, Token]:
+        """A new API client: its secret, in clear for the only time, and what is kept of it. A kind that runs where
+        everybody can look into it has none."""
+        _whose("client", tenant, all_tenants)
+        if kind not in KINDS:
+            raise Misconfigured(
+                f"There is no kind {kind!r}.", hint=f"One of: {', '.join(KINDS)}.", wrong=kind
+            )
+        secret = SECRET + secrets.token_urlsafe(32)
+        made = NewToken(
+            CLIENT + secrets.token_hex(12),
+            digest(secret),
+            name,
+            tenant,
+            all_tenants,
+            resources,
+            read_only,
+            ceiling,
+            kind,
+        )
+        return secret if KINDS[kind] else None, self.ledger.insert_token(made, expires_at)
+
     def caller(self, token: str) -> Caller:
         """Whose token it is; NotSignedIn when it is unknown, expired or revoked, without telling which."""
+        if SIGNED.fullmatch(token):
+            return self.bearer(self.claims(token))
         found = self.ledger.find_token(digest(token)) if SHAPE.fullmatch(token) else None
+        return self._known(found)
+
+    def claims(self, token: str) -> Mapping[str, Any]:
+        """What a signed token says, of ours or of an issuer that is believed; NotSignedIn as above."""
+        issuer = stated(token)[1] if SIGNED.fullmatch(token) else ""
+        if issuer and issuer == self.issuer and self.keys:
+            found = self.keys.claims(token, issuer)
+        else:
+            other = next((one for one in self.issuers if issuer and one.url == issuer), None)
+            if other is None:
+                raise refusal()
+            found = other.claims(token)
+        if self.ledger.has_ended(digest(token)):
+            raise refusal()
+        return found
+
+    def bearer(self, claims: Mapping[str, Any]) -> Caller:
+        """Whom the claims of a believed token are about. Of a client of ours what it may is as the ledger has it now,
+        whatever its token says."""
+        application, organization = _object(claims, "application"), _object(claims, "organization")
+        if claims["iss"] == self.issuer:
+            return self._known(self.ledger.find_client(str(application.get("id"))))
+        tenant, name = organization.get("id"), application.get("id")
+        if not isinstance(tenant, str) or not tenant or not isinstance(name, str) or not name:
+            raise refusal()
+        customer = _object(claims, "owner").get("type") == "Customer"
+        return Caller(
+            id=f"{claims['iss']}/{name}",
+            name=name,
+            tenant=tenant,
+            exports=application.get("kind") in EXPORTING and not customer,
+        )
+
+    def _known(self, found: Token | None) -> Caller:
         if found is None or found.expired or found.revoked_at:
-            raise NotSignedIn("The token is not valid.", hint="Make one: outhaul token create.")
+            raise refusal()
         self.ledger.touch_token(found.id)
         return _caller(found)
+
+    def grant(self, client_id: str, secret: str | None, scope: str | None = None) -> Grant:
+        """A signed token for a client that proves to be itself; NotSignedIn. WrongValue for a scope that is none."""
+        client = self._client(client_id, secret)
+        granted = scope or EVERYTHING
+        if not all(SCOPE.fullmatch(one) for one in granted.split(" ")) or len(granted) > 1_000:
+            raise WrongValue(
+                "The scope is none.", hint="Write market:id:ID or market:code:CODE.", where=("scope",)
+            )
+        assert self.keys
+        now = int(time.time())
+        token = self.keys.sign(_claims(client, granted) | self._times(now))
+        self.ledger.touch_token(client.id)
+        return Grant(token, granted, now, self.lifetime)
+
+    def end(self, client_id: str, secret: str | None, token: str) -> None:
+        """End a signed token before its time; NotAllowed to anyone but the client that it was given to. What is no
+        token any more needs no end."""
+        try:
+            client = self._client(client_id, secret)
+        except NotSignedIn:
+            raise NotAllowed("You are not authorized to revoke this token") from None
+        try:
+            claims = self.claims(token)
+        except NotSignedIn:
+            return
+        if claims["iss"] != self.issuer or _object(claims, "application").get("id") != client.id:
+            raise NotAllowed("You are not authorized to revoke this token")
+        self.ledger.end_token(digest(token), float(claims["exp"]))
+
+    def _client(self, client_id: str, secret: str | None) -> Token:
+        found = self.ledger.find_client(client_id)
+        if found and KINDS.get(found.kind or "", True):
+            found = self.ledger.find_client(client_id, digest(secret)) if secret else None
+        if found is None or found.expired or found.revoked_at:
+            raise NotSignedIn("The client is not known, or this is not its secret.")
+        return found
+
+    def _times(self, now: int) -> dict[str, Any]:
+        noise = secrets.randbelow(1 << 53) / (1 << 53)  # two tokens of one second differ
+        return {
+            "iss": self.issuer,
+            "iat": now,
+            "exp": now + int(self.lifetime.total_seconds()),
+            "rand": noise,
+        }
+
+    def public_keys(self) -> Mapping[str, Any]:
+        """What tokens of ours can be checked with: a JSON Web Key Set."""
+        return self.keys.public() if self.keys else {"keys": []}
+
+    def rotate_keys(self) -> None:
+        """Sign with a new key; the old ones are believed for as long as a token signed by them can be good."""
+        assert self.keys
+        self.keys.rotate(self.lifetime + MARGIN)
 
     def list_tokens(self) -> tuple[Token, ...]:
         """All tokens that were made, oldest first."""
         return self.ledger.list_tokens()
+
+    def list_clients(self) -> tuple[Token, ...]:
+        """All API clients that were made, oldest first."""
+        return self.ledger.list_tokens(clients=True)
 
     def revoke(self, token_id: str) -> None:
         """End a token at once; NotFound when there is none of that id that could be ended."""
@@ -66,11 +220,27 @@ class Access:
                 f"There is no valid token {token_id!r}.", hint="See them: outhaul token list.", wrong=token_id
             )
 
+    def revoke_client(self, client_id: str) -> None:
+        """End an API client and every token that it was given; NotFound as above."""
+        if not self.ledger.revoke_token(client_id, client=True):
+            raise NotFound(
+                f"There is no valid client {client_id!r}.",
+                hint="See them: outhaul client list.",
+                wrong=client_id,
+            )
+
 
 def digest(token: str) -> str:
     """What is kept of a token, and looked up: how long a comparison takes tells of this digest at most, and from a
     SHA-256 of 256 random bits there is no way back."""
-    return hashlib.sha256(token.encode()).hexdigest()
+    return hashlib.sha256(token.encode(errors="replace")).hexdigest()
+
+
+def _whose(what: str, tenant: str | None, all_tenants: bool) -> None:
+    if (tenant is None) is not all_tenants:
+        raise Misconfigured(
+            f"A {what} is for one tenant or for all of them.", hint="Say either --tenant ID or --all-tenants."
+        )
 
 
 def _caller(token: Token) -> Caller:
@@ -82,4 +252,49 @@ def _caller(token: Token) -> Caller:
         resources=token.resources,
         read_only=token.read_only,
         ceiling=token.ceiling,
+        exports=token.kind is None or token.kind in EXPORTING,
     )
+
+
+def _object(claims: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    found = claims.get(name)
+    return found if isinstance(found, Mapping) else {}
+
+
+def _claims(client: Token, scope: str) -> dict[str, Any]:
+    """What a token of this client says of it, as Commerce Layer's clients read it."""
+    secretive = KINDS.get(client.kind or "", True)
+    slug = re.sub(r"[^a-z0-9]+", "-", (client.tenant or "").lower()).strip("-")
+    claims: dict[str, Any] = {
+        "organization": {
+            "id": client.tenant or "",
+            "slug": slug or "all",
+            "enterprise": False,
+            "region": "self-hosted",
+        },
+        "application": {
+            "id": client.id,
+            "client_id": client.id,
+            "kind": client.kind,
+            "public": not secretive,
+            "confidential": secretive,
+        },
+        "scope": scope,
+        "test": False,
+    }
+    named = {kind: _named(scope, kind) for kind in ("market", "stock_location")}
+    if any(named.values()):
+        claims["market"] = {
+            "id": named["market"],
+            "price_list_id": None,
+            "stock_location_ids": named["stock_location"],
+            "geocoder_id": None,
+            "allows_external_prices": False,
+        }
+    return claims
+
+
+def _named(scope: str, kind: str) -> list[str]:
+    """The ids in a scope: `market:id:xYZ` and, as it was once written, `market:1234`."""
+    found = (re.fullmatch(rf"{kind}:(?:id:)?([\w-]+)", one) for one in scope.split(" "))
+    return [one[1] for one in found if one and one[1] != "all"]

@@ -12,18 +12,21 @@ import socket
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NoReturn, Self
 
 from outhaul import engines, hiding, siblings, sources, stores, trims
 from outhaul.access import Access
 from outhaul.catalog import Catalog
 from outhaul.ceilings import Ceiling
-from outhaul.config import Network, Settings, prepare, redact, secret_keys
+from outhaul.config import SIGNING, Network, Settings, prepare, redact, secret_keys
 from outhaul.errors import Misconfigured
+from outhaul.issuers import Issuer
 from outhaul.ledger import Ledger
 from outhaul.ledger import Terms as LedgerTerms
 from outhaul.reconcile import Loop
 from outhaul.service import LINKS, Exports, Terms
+from outhaul.signing import Keyring
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Receive, Scope, Send
@@ -68,7 +71,12 @@ class Outhaul:
             settings.store_url
         )
         self.engine = self._children("outhaul.worker", settings.workers)
-        self.access = Access(self.ledger)
+        self.access = Access(
+            self.ledger,
+            keys=Keyring(settings.state / SIGNING),
+            issuers=tuple(map(Issuer, settings.trusted_issuers)),
+            lifetime=settings.token_lifetime,
+        )
         self.exports = Exports(
             ledger=self.ledger,
             source_url=source_url,
@@ -200,15 +208,16 @@ def web(outhaul: Outhaul, own: str) -> ASGIApp:
     from outhaul import dialects
 
     settings = outhaul.settings
+    access = replace(outhaul.access, issuer=settings.token_issuer or settings.public_url or own)
     found = [siblings.load(dialects, name) for name in siblings.names(dialects)]
     routes: list[BaseRoute] = []
     for dialect in found:
         own_settings = {name: getattr(settings, name) for name in dialect.SETTINGS}
-        made = dialect.build(outhaul.exports, outhaul.access, max_body=settings.max_body, **own_settings)
+        made = dialect.build(outhaul.exports, access, max_body=settings.max_body, **own_settings)
         routes.append(Mount(dialect.PREFIX, made))
-    routes.append(dialects.links(outhaul.exports))
+    routes += [dialects.links(outhaul.exports), dialects.keys(access)]
     router = Router(routes, redirect_slashes=False)
-    places = [LINKS, *(dialect.PREFIX for dialect in found)]
+    places = [LINKS, dialects.WELL_KNOWN, *(dialect.PREFIX for dialect in found)]
     return Address(router, own, settings.public_url, settings.proxies, places)
 
 
@@ -234,7 +243,7 @@ def serve(settings: Settings, say: Callable[[str], None]) -> None:
         )
         source = redact(settings.require_source())
         say(f"Exports of {len(catalog.resources)} resources of {source} at {settings.public_url or own}")
-        if not outhaul.access.list_tokens():
+        if not (outhaul.access.list_tokens() or outhaul.access.list_clients() or outhaul.access.issuers):
             say("Nobody can sign in yet. Make a token: outhaul token create --all-tenants")
         uvicorn.Server(config).run(sockets=[listener])
 

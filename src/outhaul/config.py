@@ -27,6 +27,7 @@ from outhaul.errors import Misconfigured
 
 PREFIX = "OUTHAUL_"
 FILE = "outhaul.toml"  # read from the working folder when it is there
+SIGNING = "signing.pem"  # in the state folder
 UNITS = {"ms": "milliseconds", "s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 # Drivers take quotes and spaces in a password as they stand.
 SECRET_IN_URL = re.compile(
@@ -87,6 +88,11 @@ class Settings(BaseSettings):
     window_refuses: bool = Field(
         False, description="rather than let them wait, refuse exports beyond the window"
     )
+    token_issuer: str | None = Field(None, description="what the tokens of clients say has made them")
+    token_lifetime: Duration = Field(timedelta(hours=4), description="how long a token of a client is good")
+    trusted_issuers: Annotated[tuple[str, ...], NoDecode, BeforeValidator(listed)] = Field(
+        (), description="addresses of others whose signed tokens are believed too"
+    )
     part_bytes: ByteSize = Field(
         ByteSize(100_000_000), ge=1, description="wanted size of a part, uncompressed"
     )
@@ -124,6 +130,16 @@ class Settings(BaseSettings):
         ("CLI-", "@commercelayer/cli"),
         description="what User-Agent begins with of clients that are shown a failed export as interrupted",
     )
+
+    @field_validator("trusted_issuers")
+    @classmethod
+    def _guarded(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for url in value:
+            parts = urlsplit(url)
+            safe = parts.scheme == "https" or (parts.scheme == "http" and loopback(parts.hostname or ""))
+            if not safe or not parts.hostname or parts.query or parts.fragment:
+                raise ValueError("write each as https://auth.example.com, as its tokens name it")
+        return tuple(url.rstrip("/") for url in value)
 
     @field_validator("public_url")
     @classmethod

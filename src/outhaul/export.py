@@ -37,7 +37,8 @@ ACTIVE = frozenset({Status.CREATED, Status.QUEUED, Status.RUNNING})
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who asks. `tenant` None with `all_tenants` False never happens: access refuses to make it."""
+    """Who asks. `tenant` None with `all_tenants` False never happens: access refuses to make it. `exports`: whether
+    exports are for this kind of caller at all."""
 
     id: str
     name: str
@@ -46,6 +47,7 @@ class Caller:
     resources: tuple[str, ...] = ()  # empty: every resource
     read_only: bool = False
     ceiling: Ceiling = UNLIMITED
+    exports: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -109,6 +109,10 @@ class Exports:
         self._nudge = nudge
         self._counting = threading.Lock()
 
+    def may(self, caller: Caller) -> None:
+        """Raise NotAllowed for a caller that exports are not for, whatever is asked."""
+        _may(caller)
+
     def plan(self, caller: Caller, draft: Draft) -> Plan:
         """The draft, checked whole; what is refused is refused here, without a look at source, store or ledger."""
         names = siblings.names(formats)
@@ -352,12 +356,19 @@ class Exports:
 
 def _sight(caller: Caller) -> Sight:
     """The exports that a caller sees: of the own tenant, and of nothing that the token does not reach."""
+    _may(caller)
     if caller.tenant is None and not caller.all_tenants:
         raise NotAllowed("This token belongs to no tenant.")
     return Sight(caller.tenant, caller.resources)
 
 
+def _may(caller: Caller) -> None:
+    if not caller.exports:
+        raise NotAllowed("You are not authorized to perform this action on the requested resource.")
+
+
 def _may_change(caller: Caller) -> None:
+    _may(caller)
     if caller.read_only:
         raise NotAllowed("This token only reads.", hint="Use one that was made without --read-only.")
 

@@ -11,6 +11,7 @@ The app that mounts it puts into each request's scope
 A dialect knows the service, access and the nouns, and nothing behind them; parse and render are pure.
 """
 
+from outhaul.dialects._keys import WELL_KNOWN, keys
 from outhaul.dialects._links import links
 
-__all__ = ["links"]
+__all__ = ["WELL_KNOWN", "keys", "links"]

@@ -231,4 +231,13 @@ tokens = sa.Table(
     sa.Column("used_at", Time),
     sa.Column("max_records", Size),
     sa.Column("max_bytes", Size),
+    sa.Column("kind", sa.Text),  # of an API client, whose secret the hash is of; nothing for a token itself
+)
+
+# Signed tokens that were ended before their time; once that has come, nothing is kept of them.
+ended = sa.Table(
+    "ended",
+    metadata,
+    sa.Column("hash", sa.Text, primary_key=True),
+    _needed("expires_at", Time),
 )

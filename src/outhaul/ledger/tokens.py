@@ -1,4 +1,4 @@
-"""Tokens: who may ask, as hashes; what they are worth is for `access` to say."""
+"""Tokens and API clients: who may ask, as hashes; what they are worth is for `access` to say."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from outhaul.ceilings import UNLIMITED, Ceiling
 from outhaul.ledger.clock import maybe, moment, now
 from outhaul.ledger.closing import Closing
 from outhaul.ledger.database import moved
-from outhaul.ledger.tables import tokens
+from outhaul.ledger.tables import ended, tokens
 
 USED_EVERY = (
     60.0  # seconds between two notes of a token's use: a busy caller must not make every read a write
@@ -21,7 +21,8 @@ USED_EVERY = (
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """A token as the ledger keeps it. `expired`: by the ledger's clock, at the time of reading."""
+    """A token, or an API client, as the ledger keeps it. `expired`: by the ledger's clock, at the time of reading.
+    `kind`: of a client, which signs in to be given tokens; None for a token itself."""
 
     id: str
     name: str
@@ -35,11 +36,12 @@ class Token:
     used_at: datetime | None
     expired: bool
     ceiling: Ceiling = UNLIMITED
+    kind: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class NewToken:
-    """What is kept of a token when it is made; `hash` is the SHA-256 of the token, in hex."""
+    """What is kept of a token when it is made; `hash` is the SHA-256 of the token, or the client's secret, in hex."""
 
     id: str
     hash: str
@@ -49,14 +51,15 @@ class NewToken:
     resources: tuple[str, ...] = ()
     read_only: bool = False
     ceiling: Ceiling = UNLIMITED
+    kind: str | None = None
 
 
 class Tokens(Closing):
-    """Access tokens."""
+    """Access tokens and API clients."""
 
     def insert_token(self, token: NewToken, expires_at: datetime | None = None) -> Token:
         """Keep a new token."""
-        same = ("id", "hash", "name", "tenant", "all_tenants", "read_only")
+        same = ("id", "hash", "name", "tenant", "all_tenants", "read_only", "kind")
         row = {name: getattr(token, name) for name in same} | {
             "resources": list(token.resources),
             "max_records": token.ceiling.records,
@@ -65,18 +68,28 @@ class Tokens(Closing):
         }
         with self._write() as write:
             write.execute(tokens.insert().values(row))
-        found = self.find_token(token.hash)
+        found = self.token(token.id)
         assert found
         return found
 
     def find_token(self, hash: str) -> Token | None:  # noqa: A002  # the column's name
         """The token with this hash, be it expired or revoked; None when there is none."""
         with self._read() as read:
-            row = read.execute(_seen().where(tokens.c.hash == hash)).one_or_none()
+            row = read.execute(_seen().where(tokens.c.hash == hash, tokens.c.kind.is_(None))).one_or_none()
+            return None if row is None else _token(row)
+
+    def find_client(self, client_id: str, hash: str | None = None) -> Token | None:  # noqa: A002  # as above
+        """The API client of this id, and if given of this secret's hash, be it expired or revoked; None when there is
+        none."""
+        wanted = [tokens.c.id == client_id, tokens.c.kind.is_not(None)]
+        if hash is not None:
+            wanted.append(tokens.c.hash == hash)
+        with self._read() as read:
+            row = read.execute(_seen().where(*wanted)).one_or_none()
             return None if row is None else _token(row)
 
     def token(self, token_id: str) -> Token | None:
-        """The token of this id, be it expired or revoked; None when there is none."""
+        """The token or client of this id, be it expired or revoked; None when there is none."""
         with self._read() as read:
             row = read.execute(_seen().where(tokens.c.id == token_id)).one_or_none()
             return None if row is None else _token(row)
@@ -91,22 +104,41 @@ class Tokens(Closing):
         with self._write() as write:
             write.execute(tokens.update().where(wanted, stale).values(used_at=now()))
 
-    def list_tokens(self) -> tuple[Token, ...]:
-        """All tokens, oldest first."""
+    def list_tokens(self, *, clients: bool = False) -> tuple[Token, ...]:
+        """All tokens, or all API clients, oldest first."""
+        wanted = _seen().where(_are(clients)).order_by(tokens.c.created_at, tokens.c.id)
         with self._read() as read:
-            return tuple(
-                _token(row) for row in read.execute(_seen().order_by(tokens.c.created_at, tokens.c.id))
-            )
+            return tuple(_token(row) for row in read.execute(wanted))
 
-    def revoke_token(self, token_id: str) -> bool:
-        """Whether there was an unrevoked token of this id."""
+    def revoke_token(self, token_id: str, *, client: bool = False) -> bool:
+        """Whether there was an unrevoked token, or API client, of this id."""
         with self._write() as write:
             return moved(
                 write,
                 tokens.update()
-                .where(tokens.c.id == token_id, tokens.c.revoked_at.is_(None))
+                .where(tokens.c.id == token_id, tokens.c.revoked_at.is_(None), _are(client))
                 .values(revoked_at=now()),
             )
+
+    def end_token(self, hash: str, expires_at: float) -> None:  # noqa: A002  # as above
+        """From now on no signed token of this hash is good, which would be until `expires_at`, seconds since 1970."""
+        with self._write() as write:
+            write.execute(ended.delete().where(ended.c.expires_at < now()))
+            if not _listed(write, hash):
+                write.execute(ended.insert().values(hash=hash, expires_at=expires_at))
+
+    def has_ended(self, hash: str) -> bool:  # noqa: A002  # as above
+        """Whether a signed token was ended before its time."""
+        with self._read() as read:
+            return _listed(read, hash)
+
+
+def _listed(read: sa.Connection, hash: str) -> bool:  # noqa: A002  # as above
+    return read.execute(sa.select(ended.c.hash).where(ended.c.hash == hash)).first() is not None
+
+
+def _are(clients: bool) -> sa.ColumnElement[bool]:
+    return tokens.c.kind.is_not(None) if clients else tokens.c.kind.is_(None)
 
 
 def _seen() -> sa.Select[Any]:
@@ -128,4 +160,5 @@ def _token(row: Any) -> Token:
         used_at=maybe(row.used_at),
         expired=bool(row.expired),
         ceiling=Ceiling(row.max_records, row.max_bytes),
+        kind=row.kind,
     )

@@ -98,6 +98,7 @@ def signed_in(request: Request) -> Caller:
         raise NotSignedIn("A bearer token is needed.")
     caller: Caller = request.app.state.access.caller(token.strip())
     request.state.openly = caller.all_tenants
+    request.app.state.exports.may(caller)
     return caller
 
 

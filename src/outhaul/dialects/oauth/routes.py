@@ -1,0 +1,190 @@
+"""The calls of `/oauth`: a token for a client, its end, and what it is worth."""
+
+from __future__ import annotations
+
+import json
+import logging
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import parse_qsl
+
+from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import JSONResponse
+from starlette.routing import Route
+from starlette.types import ASGIApp
+
+from outhaul.access import Access
+from outhaul.errors import NotAllowed, NotSignedIn, OuthaulError, WrongValue
+from outhaul.export import Caller
+from outhaul.service import Exports
+
+PREFIX = "/oauth"
+SETTINGS = ()
+FORM = "application/x-www-form-urlencoded"
+NEVER_KEPT = {"Cache-Control": "no-store", "Pragma": "no-cache"}
+MEMBERS = ("grant_type", "client_id", "client_secret", "scope", "token")
+
+log = logging.getLogger("outhaul.oauth")
+
+
+@dataclass(frozen=True, slots=True)
+class Words:
+    """How one error of RFC 6749 is said."""
+
+    status: int
+    code: str
+    detail: str
+
+
+WORDS: Mapping[str, Words] = {
+    "invalid_client": Words(
+        401,
+        "UNAUTHORIZED",
+        "Client authentication failed due to unknown client, no client authentication included, or unsupported "
+        "authentication method.",
+    ),
+    "unauthorized_client": Words(403, "FORBIDDEN", "You are not authorized to revoke this token"),
+    "unsupported_grant_type": Words(
+        400,
+        "BAD_REQUEST",
+        "The authorization grant type is not supported by the authorization server.",
+    ),
+    "invalid_scope": Words(400, "BAD_REQUEST", "The requested scope is invalid, unknown, or malformed."),
+    "invalid_request": Words(
+        400,
+        "BAD_REQUEST",
+        "The request is missing a required parameter, includes an unsupported parameter value, or is otherwise "
+        "malformed.",
+    ),
+    "server_error": Words(500, "INTERNAL_SERVER_ERROR", "Something went wrong on our side. Mention {trace}."),
+}
+TITLES: Mapping[type[OuthaulError], str] = {
+    NotSignedIn: "invalid_client",
+    NotAllowed: "unauthorized_client",
+    WrongValue: "invalid_scope",
+}
+LOCKED_OUT = {
+    "title": "Invalid token",
+    "detail": "The access token you provided is invalid.",
+    "code": "INVALID_TOKEN",
+    "status": "401",
+}
+
+
+class InvalidRequest(Exception):
+    """The body is none, or too large, or lacks a member."""
+
+
+def build(exports: Exports, access: Access, *, max_body: int) -> ASGIApp:  # noqa: ARG001  # every dialect's
+    """The dialect as an app of its own, to be mounted under PREFIX."""
+
+    async def token(request: Request) -> JSONResponse:
+        given = await _members(request, max_body)
+        if given.get("grant_type") != "client_credentials":
+            return _refusal(
+                "unsupported_grant_type" if given.get("grant_type") else "invalid_request", request
+            )
+        who = given.get("client_id", ""), given.get("client_secret"), given.get("scope")
+        made = await run_in_threadpool(access.grant, *who)
+        found = {
+            "access_token": made.token,
+            "token_type": "bearer",
+            "expires_in": int(made.lifetime.total_seconds()),
+            "scope": made.scope,
+            "created_at": made.created_at,
+        }
+        return JSONResponse(found, headers=NEVER_KEPT)
+
+    async def revoke(request: Request) -> JSONResponse:
+        given = await _members(request, max_body)
+        who = given.get("client_id", ""), given.get("client_secret"), given.get("token", "")
+        await run_in_threadpool(access.end, *who)
+        return JSONResponse({}, headers=NEVER_KEPT)
+
+    async def info(request: Request) -> JSONResponse:
+        kind, _, token = request.headers.get("authorization", "").partition(" ")
+        try:
+            claims = await run_in_threadpool(access.claims, token.strip() if kind.lower() == "bearer" else "")
+            caller = await run_in_threadpool(access.bearer, claims)
+        except NotSignedIn:
+            return JSONResponse({"errors": [LOCKED_OUT]}, 401, NEVER_KEPT)
+        return JSONResponse(_told(claims, caller), headers=NEVER_KEPT)
+
+    return Starlette(
+        routes=[
+            Route("/token", _answering(token), methods=["POST"]),
+            Route("/revoke", _answering(revoke), methods=["POST"]),
+            Route("/tokeninfo", _answering(info), methods=["GET"]),
+        ],
+    )
+
+
+def _answering(
+    call: Callable[[Request], Awaitable[JSONResponse]],
+) -> Callable[[Request], Awaitable[JSONResponse]]:
+    async def answer(request: Request) -> JSONResponse:
+        try:
+            return await call(request)
+        except InvalidRequest:
+            return _refusal("invalid_request", request)
+        except OuthaulError as error:
+            title = next((TITLES[kind] for kind in type(error).__mro__ if kind in TITLES), "server_error")
+            return _refusal(title, request)
+        except Exception:
+            log.exception("request %s failed", request.scope["outhaul.trace"])
+            return _refusal("server_error", request)
+
+    return answer
+
+
+def _refusal(title: str, request: Request) -> JSONResponse:
+    """Unlike those of the API, its status is a number: so the official client has it."""
+    said = WORDS[title]
+    detail = said.detail.format(trace=request.scope["outhaul.trace"])
+    entry = {"title": title, "detail": detail, "code": said.code, "status": said.status}
+    return JSONResponse({"errors": [entry | {"meta": {"error": title}}]}, said.status, NEVER_KEPT)
+
+
+async def _members(request: Request, limit: int) -> dict[str, str]:
+    """The members of the body that count, JSON or a form; those that are null or no text are not there."""
+    raw = bytearray()
+    async for chunk in request.stream():
+        raw += chunk
+        if len(raw) > limit:
+            raise InvalidRequest
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    try:
+        data: Any = dict(parse_qsl(raw.decode())) if kind == FORM else json.loads(bytes(raw))
+    except (ValueError, RecursionError):
+        raise InvalidRequest from None
+    if not isinstance(data, dict):
+        raise InvalidRequest
+    return {name: data[name] for name in MEMBERS if isinstance(data.get(name), str)}
+
+
+def _told(claims: Mapping[str, Any], caller: Caller) -> dict[str, Any]:
+    """What the dashboard asks before it offers anything: kind and rights of a token."""
+    application, market = claims.get("application") or {}, claims.get("market") or {}
+    changes = caller.exports and not caller.read_only
+    rights = {"create": changes, "destroy": changes, "read": caller.exports, "update": changes}
+    role = "admin" if changes else "read_only" if caller.exports else "none"
+    return {
+        "token": {
+            "test": bool(claims.get("test")),
+            "market_ids": list(market.get("id") or ()),
+            "stock_location_ids": list(market.get("stock_location_ids") or ()),
+            "lifespan": max(0, int(claims["exp"] - time.time())),
+        },
+        "role": {"id": role, "kind": role, "name": role.replace("_", " ").capitalize()},
+        "application": {
+            "id": str(application.get("id")),
+            "kind": str(application.get("kind")),
+            "name": caller.name,
+            "core": False,
+        },
+        "permissions": {"exports": rights},
+    }
