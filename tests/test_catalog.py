@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from outhaul.catalog import Catalog, Hidden, Resource, TenantRule
+from outhaul.ceilings import Ceiling
 from tests.catalogs import SHOP
 
 CHANGES: dict[str, Any] = {
@@ -28,6 +29,7 @@ CHANGES: dict[str, Any] = {
     "timestamps": ("deleted_at",),
     "description": "All that was bought",
     "distant": True,
+    "ceiling": Ceiling(records=1),
 }
 
 

@@ -169,8 +169,8 @@ def test_a_split_that_does_not_chain_fails_the_export(
     split = house.source.Session.split
     made: list[Range] = []
 
-    def wrong(*asked: Any) -> tuple[Range, ...]:
-        made[:] = damage(list(split(*asked)))
+    def wrong(*asked: Any, **how: Any) -> tuple[Range, ...]:
+        made[:] = damage(list(split(*asked, **how)))
         return tuple(made)
 
     monkeypatch.setattr(house.source.Session, "split", wrong)
