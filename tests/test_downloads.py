@@ -21,7 +21,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from outhaul import downloads
+from outhaul import downloads, filenames
 from outhaul.downloads import Link
 from outhaul.errors import BadRange, Gone, NotFound, StoreError
 from outhaul.export import Artifact
@@ -298,7 +298,7 @@ HOSTILE = [
 
 @pytest.mark.parametrize("name", HOSTILE)
 def test_a_hostile_name_becomes_a_file_name_of_one_folder(name, tmp_path) -> None:
-    made = downloads.safe(name)
+    made = filenames.safe(name)
     path = tmp_path / f"{made}-001.ndjson.gz"
     path.write_text("x")
     assert [one.name for one in tmp_path.iterdir()] == [path.name]
@@ -309,17 +309,17 @@ def test_a_hostile_name_becomes_a_file_name_of_one_folder(name, tmp_path) -> Non
 
 
 def test_names_that_systems_keep_for_themselves_are_not_used() -> None:
-    made = [downloads.safe(name) for name in ("con", "NUL.txt", "com1", "PRN", "lpt9.x", "console", "common")]
+    made = [filenames.safe(name) for name in ("con", "NUL.txt", "com1", "PRN", "lpt9.x", "console", "common")]
     assert made == ["_con", "_NUL.txt", "_com1", "_PRN", "_lpt9.x", "console", "common"]
 
 
 def test_plain_names_stay_as_they_are() -> None:
     for name in ("orders", "public.orders", "line_items", "Ünïcode", "sp ace", "订单", "a-b"):
-        assert downloads.safe(name) == name
+        assert filenames.safe(name) == name
 
 
 def test_names_differ_in_more_than_case_and_are_never_the_manifests() -> None:
-    names = downloads.Names()
+    names = filenames.Names()
     made = [
         names.take(stem, ".json")
         for stem in ("Orders", "orders", "ORDERS", "manifest", "é", "e\u0301", "straße", "STRASSE")

@@ -25,10 +25,11 @@ Line = list[str | None]
 
 
 @st.composite
-def laid(draw: st.DrawFn, shape: Shape) -> Shape:
-    """The shape with a way for each relationship: at most one of them has lines of its own beside any line."""
+def laid(draw: st.DrawFn, shape: Shape, lined: str = "") -> Shape:
+    """The shape with a way for each relationship: at most one of them has lines of its own beside any line. `lined`:
+    whether all such lines stand beside rows without any (rows), or in a file of their own (files)."""
     rows = draw(st.sampled_from([None, *_manys(shape)]))
-    return _laid(draw, shape, rows or ())
+    return _laid(draw, shape, rows or (), lined or draw(st.sampled_from(["rows", "files"])))
 
 
 def _manys(shape: Shape) -> list[tuple[str, ...]]:
@@ -37,15 +38,15 @@ def _manys(shape: Shape) -> list[tuple[str, ...]]:
     return found + [(key, *path) for key, one in shape.ones.items() for path in _manys(one)]
 
 
-def _laid(draw: st.DrawFn, shape: Shape, rows: tuple[str, ...]) -> Shape:
+def _laid(draw: st.DrawFn, shape: Shape, rows: tuple[str, ...], lined: str) -> Shape:
     ones = {}
     for key, child in shape.ones.items():
         on_the_way = rows[:1] == (key,)
         nested = "columns" if on_the_way else draw(st.sampled_from(["json", "columns"]))
-        below = _laid(draw, child, rows[1:] if on_the_way else ()) if nested == "columns" else child
+        below = _laid(draw, child, rows[1:] if on_the_way else (), lined) if nested == "columns" else child
         ones[key] = replace(below, nested=nested)
     manys = {
-        key: replace(draw(laid(child)), nested="rows") if rows == (key,) else child
+        key: replace(draw(laid(child, lined)), nested=lined) if rows == (key,) else child
         for key, child in shape.manys.items()
     }
     return replace(shape, ones=ones, manys=manys)
@@ -70,7 +71,7 @@ def _below(shape: Shape) -> list[tuple[str, Shape]]:
 
 
 def spreads(shape: Shape) -> bool:
-    return shape.nested == "rows" or (
+    return shape.nested in {"rows", "files"} or (
         shape.nested == "columns" and any(spreads(child) for _, child in _below(shape))
     )
 
@@ -85,6 +86,8 @@ def lines(shape: Shape, row: Row | None) -> Iterator[Line]:
             tails = list(lines(child, inner))
         elif child.nested == "rows":
             tails = [line for one in inner or [None] for line in lines(child, one)]
+        elif child.nested == "files":
+            tails = [line for one in inner or [] for line in lines(child, one)]
         elif key in shape.manys:
             inside = ",".join(trees.written(child, one) for one in inner or [])
             cells.append(None if row is None else f"[{inside}]")
@@ -123,11 +126,23 @@ def check(shape: Shape, rows: list[Row], random: Random) -> None:
     found = total(made)
     if spreads(replace(shape, nested="columns")):
         assert found.pop(LINES) == sum(1 for row in rows for _ in lines(shape, row))
-    assert found == trees.counts(shape, rows)
+    counts, last = trees.counts(shape, rows), file_of(shape)
+    if last:  # what is above it stands in other files
+        found, counts = {last: found[last]}, {last: counts[last]}
+    assert found == counts
     for piece in made:
         if piece.offsets is not None:
             ends = [bytes(piece.data[: int(end)]) for end in piece.offsets[1:]]
-            assert all(one.endswith(b"\n") for one in ends)
+            assert all(one.endswith(b"\n") or (last and not one) for one in ends)
+
+
+def file_of(shape: Shape) -> str:
+    """The path of the last relationship whose rows are lines of a file of their own."""
+    for key, child in _below(shape):
+        below = file_of(child) if child.nested != "json" else ""
+        if below or child.nested == "files":
+            return f"{key}.{below}".rstrip(".")
+    return ""
 
 
 @given(case=cases(), seed=st.integers(0, 1 << 30))

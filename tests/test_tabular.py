@@ -17,7 +17,7 @@ from outhaul.plan import Node, Plan, build, places
 from outhaul.reconcile import prove
 from outhaul.tabular import LINES, PLAIN, Tabular, due
 from tests import drafts
-from tests.catalogs import EVERYBODY, FORMATS, SHOP, field, number, one, resource
+from tests.catalogs import EVERYBODY, FORMATS, SHOP, field, many, number, one, resource
 
 
 def asked(
@@ -28,7 +28,10 @@ def asked(
     **more: Any,
 ) -> Plan:
     selection = Selection(resource_name, fields, includes, nested=nested or {})
-    return build(SHOP, Draft((selection,), **{"formats": ("csv",), **more}), EVERYBODY, formats=FORMATS)
+    draft = Draft((selection,), **{"formats": ("csv",), **more})
+    return build(
+        SHOP, draft, EVERYBODY, formats=FORMATS, compressions=dict.fromkeys(FORMATS, ("gzip", "zstd"))
+    )
 
 
 def ways(root: Node) -> dict[str, str]:
@@ -50,6 +53,10 @@ def ways(root: Node) -> dict[str, str]:
             {"customer": "columns", "line_items": "rows", "line_items.sku": "json"},
         ),
         ({"line_items": "json"}, {"customer": "json", "line_items": "json", "line_items.sku": "json"}),
+        (
+            {"line_items": "files"},
+            {"customer": "columns", "line_items": "files", "line_items.sku": "columns"},
+        ),
     ],
 )
 def test_a_relationship_stands_as_it_is_asked_for(nested: dict[str, str], expected: dict[str, str]) -> None:
@@ -64,6 +71,17 @@ def test_rows_may_stand_below_rows_and_behind_columns() -> None:
     assert ways(deep.selections[0]) == {"line_items": "rows", "line_items.options": "rows"}
     far = asked("line_items", ("order.logs",), {"order.logs": "rows"})
     assert ways(far.selections[0]) == {"order": "columns", "order.logs": "rows"}
+
+
+@pytest.mark.parametrize("lines", ["rows", "files"])
+def test_files_may_stand_beside_and_below_anything_with_lines(lines: str) -> None:
+    nested = {"line_items": lines, "line_items.options": "files", "logs": "files"}
+    made = asked(includes=("line_items.options", "logs"), nested=nested)
+    assert ways(made.selections[0]) == nested
+    assert ways(asked("line_items", ("order.logs",), {"order.logs": "files"}).selections[0]) == {
+        "order": "columns",
+        "order.logs": "files",
+    }
 
 
 def test_to_one_below_a_cell_of_json_stays_inside_of_it() -> None:
@@ -145,7 +163,68 @@ REFUSED: list[tuple[dict[str, Any], type[errors.Refused], tuple[str, ...], str, 
         "columns",
         ("json",),
     ),
+    (
+        {"includes": ("customer",), "nested": {"customer": "files"}},
+        errors.WrongValue,
+        ("nested", "customer"),
+        "files",
+        ("json", "columns"),
+    ),
+    (
+        {"includes": ("line_items.options",), "nested": {"line_items.options": "files"}},
+        errors.WrongValue,
+        ("nested", "line_items.options"),
+        "files",
+        ("json",),
+    ),
+    (
+        {
+            "includes": ("line_items.options",),
+            "nested": {"line_items": "files", "line_items.options": "rows"},
+        },
+        errors.WrongValue,
+        ("nested", "line_items.options"),
+        "rows",
+        ("files", "json"),
+    ),
+    (
+        {"includes": ("line_items",), "nested": {"line_items": "files"}, "compress": "zstd"},
+        errors.WrongValue,
+        ("compress",),
+        "zstd",
+        ("gzip",),
+    ),
+    (
+        {"fields": ("code", "line_items.qty"), "nested": {"line_items": "files"}},
+        errors.WrongValue,
+        ("nested", "line_items"),
+        "files",
+        ("json", "rows"),
+    ),
+    (
+        {
+            "fields": ("id", "line_items.qty", "line_items.options.id"),
+            "nested": {"line_items": "files", "line_items.options": "files"},
+        },
+        errors.WrongValue,
+        ("nested", "line_items.options"),
+        "files",
+        ("json", "rows"),
+    ),
 ]
+
+
+def test_a_key_that_is_missing_or_hidden_is_told_apart() -> None:
+    with pytest.raises(errors.WrongValue, match="Add 'id' to the fields of orders") as missing:
+        asked(fields=("code", "line_items.qty"), nested={"line_items": "files"})
+    assert "by 'id'" in str(missing.value)
+    parent = resource("t", field("name"), ways=(many("us", "u", "t"),), hidden=(number("id"),))
+    child = resource("u", number("id"), number("t_id"))
+    draft = Draft((Selection("t", (), ("us",), nested={"us": "files"}),), formats=("csv",))
+    with pytest.raises(errors.WrongValue) as hidden:
+        build(Catalog("sqlite", {"t": parent, "u": child}), draft, EVERYBODY, formats=FORMATS)
+    assert "'id'" not in str(hidden.value)
+    assert "One of: json, rows" in hidden.value.hint
 
 
 @pytest.mark.parametrize(("wish", "kind", "where", "wrong", "choices"), REFUSED)

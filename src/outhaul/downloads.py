@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
-import unicodedata
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, astuple, dataclass
 from datetime import UTC, datetime
@@ -19,12 +18,12 @@ from itsdangerous import BadData, URLSafeSerializer
 from outhaul import archive, deflate, formats, siblings, zstd
 from outhaul.errors import BadRange, Gone, NotFound
 from outhaul.export import Artifact, Fragment
+from outhaul.filenames import Names, safe
+from outhaul.formats import Sheet
 from outhaul.ledger import Facts
-from outhaul.plan import Node
+from outhaul.tabular import lines
 
-MANIFEST = "manifest.json"
 PIECE = 1 << 20
-NAME_BYTES = 180  # of 255 that file systems take; the rest is for number and suffix
 
 
 class Store(Protocol):
@@ -34,38 +33,54 @@ class Store(Protocol):
 
 
 def artifacts(facts: Facts, *, numbered: bool = False, archived: bool = True) -> tuple[Artifact, ...]:
-    """One file for each selection and format; with `numbered` one complete file for each fragment.
+    """One file for each selection, format and relationship with a file of its own; with `numbered` one complete file
+    for each fragment.
 
-    Where the fragments of a format are whole files that cannot be joined, several are one ZIP of numbered files, or
-    without `archived` those files themselves. A selection without rows is a readable empty file. Names are safe and
-    differ in more than case.
+    Several files of one selection and format, of relationships or because their fragments are whole files that cannot
+    be joined, are one ZIP, or without `archived` those files themselves. A selection without rows is a readable empty
+    file. Names are safe and differ in more than case.
     """
     plan, names = facts.plan, Names()
     made: list[Artifact] = []
     for selection, name in product(range(len(plan.selections)), plan.formats):
-        mine = [one for one in facts.fragments if (one.selection, one.format) == (selection, name)]
-        mine.sort(key=lambda one: (one.part, one.seq))
         form = siblings.load(formats, name)
         compress = formats.around(form, plan.compress)
-        framing = Framing(facts.export.id, plan.selections[selection], selection, name, form, compress)
-        stem = safe(plan.selections[selection].resource)
-        suffix = f".{form.SUFFIX}{WRAPS[compress].suffix if compress else ''}"
-        apart = form.JOINT is None and len(mine) > 1
-        if apart and archived and not numbered:
-            files = zip(_numbered(stem, suffix, len(mine)), mine, strict=True)
-            made.append(framing.archive(names.take(stem, f"{suffix}.{archive.SUFFIX}"), tuple(files)))
-        elif apart or numbered:
-            pieces = [[one] for one in mine] or [[]]
-            for stem_of, fragments in zip(_numbered(stem, "", len(pieces)), pieces, strict=True):
-                made.append(framing.file(names.take(stem_of, suffix), fragments))
+        framing = Framing(facts.export.id, selection, name, form, compress)
+        root = plan.selections[selection]
+        mine = [one for one in facts.fragments if (one.selection, one.format) == (selection, name)]
+        mine.sort(key=lambda one: (one.part, one.seq))
+        files = [
+            (sheet, [one for one in mine if one.path == sheet.path]) for sheet in formats.sheets(root, name)
+        ]
+        several = len(files) > 1 or (form.JOINT is None and len(mine) > 1)
+        if several and archived and not numbered:
+            suffix = f".{form.SUFFIX}.{archive.SUFFIX}"
+            made.append(framing.archive(names.take(safe(root.resource), suffix), files))
         else:
-            made.append(framing.file(names.take(stem, suffix), mine))
+            end = f".{form.SUFFIX}{WRAPS[compress].suffix if compress else ''}"
+            made += [
+                framing.file(names.take(stem, end), sheet, fragments)
+                for sheet, stem, fragments in _named(files, numbered or form.JOINT is None, always=numbered)
+            ]
     return tuple(made)
 
 
-def _numbered(stem: str, suffix: str, count: int) -> Iterator[str]:
-    width = max(3, len(str(count)))
-    return (f"{stem}-{number:0{width}}{suffix}" for number in range(1, count + 1))
+Files = Sequence[tuple[Sheet, Sequence[Fragment]]]
+
+
+def _named(
+    files: Files, numbered: bool, *, always: bool = False
+) -> Iterator[tuple[Sheet, str, Sequence[Fragment]]]:
+    """The files with their names but for the ending. `numbered`: one for each fragment where there are several, or
+    `always`."""
+    for sheet, fragments in files:
+        stem = safe(sheet.name)
+        if not numbered or not (always or len(fragments) > 1):
+            yield sheet, stem, fragments
+            continue
+        width = max(3, len(str(len(fragments))))
+        for number, one in enumerate([[one] for one in fragments] or [[]], 1):
+            yield sheet, f"{stem}-{number:0{width}}", one
 
 
 class Wrap(Protocol):
@@ -128,33 +143,38 @@ class Framing:
     """How the files of one selection in one format are made."""
 
     export: str
-    node: Node
     selection: int
     format: str
     form: ModuleType
     compress: str | None
 
-    def file(self, name: str, fragments: Sequence[Fragment]) -> Artifact:
+    def file(self, name: str, sheet: Sheet, fragments: Sequence[Fragment]) -> Artifact:
         """Framing text and fragments in order; the joint stands only between fragments that hold a row."""
-        texts = self._texts([one for one in fragments if one.rows])
+        texts = self._texts(sheet, fragments)
         wrap = WRAPS[self.compress] if self.compress else None
         layout = _layout(wrap.frames(texts) if wrap else texts)
-        return self._artifact(name, wrap.media_type if wrap else self.form.MEDIA_TYPE, layout, texts)
+        media_type = wrap.media_type if wrap else self.form.MEDIA_TYPE
+        return self._artifact(name, media_type, layout, texts, sheet.path)
 
-    def archive(self, name: str, files: Sequence[tuple[str, Fragment]]) -> Artifact:
-        """A ZIP of files that are whole fragments, stored as they are."""
-        members = [archive.Member(called, one.length, one.raw_length, one.crc32) for called, one in files]
-        stretches: list[bytes | Fragment] = []
+    def archive(self, name: str, files: Files) -> Artifact:
+        """A ZIP: whole fragments are stored as they are, other files are deflated where they are to be gzipped."""
+        names, packed = Names(), list[Packed]()
+        for sheet, stem, fragments in _named(files, self.form.JOINT is None):
+            called = names.take(stem, f".{self.form.SUFFIX}")
+            packed.append(Packed(called, sheet.path, self._texts(sheet, fragments), self.compress == "gzip"))
+        members = [one.member() for one in packed]
         layout: list[dict[str, Any]] = []
-        for (header, at), member, (_, one) in zip(archive.headers(members), members, files, strict=True):
-            told = asdict(member) | {"start": at + len(header), "rows": one.rows}
-            layout += [_literal(header) | {"member": told}, _stretch(one)]
-            stretches.append(one)
+        for (header, at), member, one in zip(archive.headers(members), members, packed, strict=True):
+            told = asdict(member) | {"start": at + len(header), "rows": one.lines()}
+            told |= {"path": one.path} if one.path else {}
+            layout += [_literal(header) | {"member": told}, *_layout(one.stretches())]
         layout.append(_literal(archive.directory(members)))
-        return self._artifact(name, archive.MEDIA_TYPE, tuple(layout), stretches)
+        texts = [text for one in packed for text in one.texts]
+        return self._artifact(name, archive.MEDIA_TYPE, tuple(layout), texts)
 
-    def _texts(self, fragments: Sequence[Fragment]) -> list[bytes | Fragment]:
-        opening, closing = self.form.opening(self.node), self.form.closing(self.node)
+    def _texts(self, sheet: Sheet, all_fragments: Sequence[Fragment]) -> list[bytes | Fragment]:
+        fragments = [one for one in all_fragments if one.rows]
+        opening, closing = self.form.opening(sheet.node), self.form.closing(sheet.node)
         if self.form.JOINT is None:
             return list(fragments) or [opening + closing]
         texts: list[bytes | Fragment] = [opening]
@@ -168,6 +188,7 @@ class Framing:
         media_type: str,
         layout: tuple[dict[str, Any], ...],
         texts: Sequence[bytes | Fragment],
+        path: str = "",
     ) -> Artifact:
         crc, raw_length = deflate.combine(_sums(texts))
         return Artifact(
@@ -179,10 +200,37 @@ class Framing:
             length=sum(span.length for span in spans(layout)),
             raw_length=raw_length,
             crc32=crc,
-            rows=sum(one.rows for one in texts if isinstance(one, Fragment)),
+            rows=sum(one.rows for one in texts if isinstance(one, Fragment) and one.path == path),
             etag=_etag(layout),
             layout=layout,
+            path=path,
         )
+
+
+@dataclass(frozen=True, slots=True)
+class Packed:
+    """One file of an archive: its text, and whether that is stored as deflate runs."""
+
+    name: str
+    path: str
+    texts: Sequence[bytes | Fragment]
+    deflated: bool
+
+    def stretches(self) -> list[bytes | Fragment]:
+        if not self.deflated:
+            return list(self.texts)
+        runs = [b"".join(deflate.run([one])) if isinstance(one, bytes) else one for one in self.texts]
+        return [*runs, deflate.FINAL]
+
+    def member(self) -> archive.Member:
+        crc, raw_length = deflate.combine(_sums(self.texts))
+        length = sum(len(one) if isinstance(one, bytes) else one.length for one in self.stretches())
+        return archive.Member(self.name, length, raw_length, crc, self.deflated)
+
+    def lines(self) -> int:
+        """Rows of the file, or the lines that they are in it."""
+        fragments = [one for one in self.texts if isinstance(one, Fragment)]
+        return sum(lines(one.rows, one.related) for one in fragments)
 
 
 def _layout(stretches: Iterable[bytes | Fragment]) -> tuple[dict[str, Any], ...]:
@@ -301,45 +349,6 @@ def content_disposition(name: str) -> str:
     """The header's value (RFC 6266): the name in ASCII for old readers, and as it is, in UTF-8."""
     plain = re.sub(r'[^ -~]|["\\%]', "_", name)
     return f"attachment; filename=\"{plain}\"; filename*=UTF-8''{quote(name, safe='')}"
-
-
-_RESERVED = re.compile(r"(con|prn|aux|nul|com[0-9¹²³]|lpt[0-9¹²³])(\.|$)", re.IGNORECASE)
-_UNSEEN = {
-    "Cc",
-    "Cf",
-    "Cs",
-    "Co",
-    "Cn",
-    "Zl",
-    "Zp",
-}  # control, direction, surrogate, private, line separators
-
-
-def safe(name: str) -> str:
-    """A file name without a suffix that every system takes, of at most NAME_BYTES bytes: no folder, no device."""
-    text = unicodedata.normalize("NFC", name)
-    text = "".join(
-        "_" if unicodedata.category(one) in _UNSEEN or one in '/\\:*?"<>|' else one for one in text
-    )
-    text = text.encode()[:NAME_BYTES].decode(errors="ignore").rstrip(" .")
-    if not text or text[0] in " .-~" or _RESERVED.match(text):
-        text = f"_{text.lstrip(' .-~')}"
-    return text
-
-
-class Names:
-    """File names of one export: no two that differ in case alone, and none that is the manifest's."""
-
-    def __init__(self) -> None:
-        self._taken = {MANIFEST}
-
-    def take(self, stem: str, suffix: str) -> str:
-        name, number = f"{stem}{suffix}", 1
-        while (folded := unicodedata.normalize("NFC", name.casefold())) in self._taken:
-            number += 1
-            name = f"{stem}-{number}{suffix}"
-        self._taken.add(folded)
-        return name
 
 
 @dataclass(frozen=True, slots=True)

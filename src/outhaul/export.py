@@ -86,7 +86,7 @@ class Selection:
     `fields`: dotted names, `*`, `rel.*`; empty means every field of the root and of each include.
     `filters`: `attr_or_attr_predicate` -> value, ANDed. `segments`: names of saved filters, ANDed.
     `sort`: names of the resource's own fields, the first counts most; `-` before one turns it round.
-    `nested`: by dotted include path how its rows stand in CSV: json, columns, rows; see `tabular.py`.
+    `nested`: by dotted include path how its rows stand in CSV: json, columns, rows, files; see `tabular.py`.
     """
 
     resource: str
@@ -169,7 +169,8 @@ class Artifact:
     `raw_length` and `crc32` are of the text before compression. `layout` tells its stretches in order:
     `{"data": base64}` for framing bytes, `{"key", "length", "sha256", "part", "seq"}` for a fragment; the framing
     before each member of an archive tells of it under `"member"`. Of an archive `raw_length` and `crc32` are those of
-    its members' text in order. See `downloads.py`.
+    its members' text in order. `path`: the include path whose rows are its lines, "" for the selection's own. See
+    `downloads.py`.
     """
 
     export: str
@@ -183,6 +184,7 @@ class Artifact:
     rows: int
     etag: str
     layout: Sequence[Mapping[str, Any]] = ()
+    path: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,7 +204,8 @@ class Part:
 class Fragment:
     """A part's bytes: rows without frame, one object of the store.
 
-    `length` and `sha256` are of the stored bytes, `raw_length` and `crc32` of the text before compression.
+    `length` and `sha256` are of the stored bytes, `raw_length` and `crc32` of the text before compression. `path`: the
+    include path whose rows these are, in a file of their own; "" for the selection's.
     """
 
     selection: int
@@ -216,3 +219,4 @@ class Fragment:
     rows: int
     sha256: str
     related: Mapping[str, int] = field(default_factory=dict)
+    path: str = ""

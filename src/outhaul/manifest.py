@@ -15,10 +15,11 @@ from pathlib import Path
 from typing import Any
 
 from outhaul import deflate, formats, plan, siblings, unpacked
-from outhaul.downloads import MANIFEST, spans
+from outhaul.downloads import spans
 from outhaul.export import Artifact
+from outhaul.filenames import MANIFEST
 from outhaul.ledger import Done, Facts
-from outhaul.tabular import LINES, due
+from outhaul.tabular import due, lines
 
 VERSION = 1
 PIECE = 1 << 20
@@ -125,6 +126,7 @@ def _file(artifact: Artifact, facts: Facts) -> dict[str, Any]:
         if span.key:
             of = fragments[span.key]
             related.update(of.related)
+            segment |= {"path": of.path} if of.path else {}
             segment |= {
                 "part": of.part,
                 "rows": of.rows,
@@ -134,18 +136,11 @@ def _file(artifact: Artifact, facts: Facts) -> dict[str, Any]:
         segments.append(segment)
     told = [one["member"] for one in artifact.layout if "member" in one]
     members = [one | {"crc32": f"{one['crc32']:08x}"} for one in told]
-    return {
-        "name": artifact.name,
-        "selection": artifact.selection,
-        "format": artifact.format,
-        "media_type": artifact.media_type,
-        "length": artifact.length,
-        "raw_length": artifact.raw_length,
-        "crc32": f"{artifact.crc32:08x}",
-        "rows": artifact.rows,
-        "related": dict(related),
-        "segments": segments,
-    } | ({"members": members} if members else {})
+    names = ("name", "selection", "format", "media_type", "length", "raw_length", "rows")
+    data = {name: getattr(artifact, name) for name in names}
+    data |= {"path": artifact.path} if artifact.path else {}
+    data |= {"crc32": f"{artifact.crc32:08x}", "related": dict(related), "segments": segments}
+    return data | ({"members": members} if members else {})
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,10 +153,8 @@ class Finding:
     found: Any = None
 
     def __str__(self) -> str:
-        both = self.expected is not None or self.found is not None
-        return f"{self.file}: {self.what}" + (
-            f": expected {self.expected}, found {self.found}" if both else ""
-        )
+        both = f": expected {self.expected}, found {self.found}"
+        return f"{self.file}: {self.what}{both if (self.expected, self.found) != (None, None) else ''}"
 
 
 def verify_folder(path: Path, *, deep: bool = False) -> tuple[Finding, ...]:
@@ -207,7 +200,10 @@ def _own(data: Mapping[str, Any]) -> Iterator[Finding]:
         parts = [part for part in data["parts"] if part["format"] == name]
         files = [file for file in data["files"] if file["format"] == name]
         read = _counts((part["selection"], {"": part["rows"], **part["related"]}) for part in parts)
-        written = _counts((file["selection"], {"": file["rows"], **file["related"]}) for file in files)
+        written = _counts(
+            (file["selection"], file["related"] if "path" in file else {"": file["rows"], **file["related"]})
+            for file in files
+        )
         matched = _counts(
             (number, due(one["matched"], name)) for number, one in enumerate(data["selections"])
         )
@@ -260,18 +256,33 @@ def _ranges(parts: Iterable[Mapping[str, Any]]) -> Iterator[Finding]:
 
 
 def _segments(file: Mapping[str, Any]) -> Iterator[Finding]:
-    at = rows = 0
+    at = 0
     for segment in file["segments"]:
         if segment["start"] != at:
             yield Finding(
                 file["name"], "a segment does not begin where the one before ends", at, segment["start"]
             )
         at = segment["start"] + segment["length"]
-        rows += segment.get("rows", 0)
     if at != file["length"]:
         yield Finding(file["name"], "the segments have another length in all", file["length"], at)
-    if rows != file["rows"]:
-        yield Finding(file["name"], "the segments have another number of rows in all", file["rows"], rows)
+    yield from _agree(file, "rows", [file], file["rows"])
+    yield from _agree(file, "the segments have another number of rows in all", file["segments"], file["rows"])
+    if "members" in file:
+        own = lines(file["rows"], file["related"])
+        yield from _agree(file, "the members have another number of rows in all", file["members"], own)
+
+
+def _agree(
+    file: Mapping[str, Any], what: str, held: Iterable[Mapping[str, Any]], own: int
+) -> Iterator[Finding]:
+    """As many rows by include path as the file says, of which `own` are of its selection."""
+    told = {**file["related"], "": 0 if "path" in file else own}
+    found = Counter({file.get("path", ""): 0})
+    for one in held:
+        found[one.get("path", "")] += one.get("rows", 0)
+    for path, rows in found.items():
+        if rows != told.get(path, 0):
+            yield Finding(file["name"], f"{what}{path and f', {path}'}", told.get(path, 0), rows)
 
 
 def _files(
@@ -344,7 +355,13 @@ class _Hashed:
 
 
 def _text_found(file: Mapping[str, Any], data: Iterable[bytes], *, deep: bool) -> tuple[Finding, ...]:
-    crc = length = rows = 0
+    crc = length = 0
+    due = (
+        [one["rows"] for one in file["members"]]
+        if "members" in file
+        else [lines(file["rows"], file["related"])]
+    )
+    found = list[int]()
 
     def known(text: Iterable[bytes]) -> Iterator[bytes]:
         nonlocal crc, length
@@ -355,14 +372,15 @@ def _text_found(file: Mapping[str, Any], data: Iterable[bytes], *, deep: bool) -
     counted = siblings.load(formats, file["format"]).rows_in if deep else _nothing_in
     try:
         for text in unpacked.texts(file, data):
-            rows += counted(known(text))
+            found.append(counted(known(text)))
     except unpacked.Broken as error:
         return (Finding(file["name"], f"is no {file['media_type']} file ({error})"),)
     checks = [
         ("CRC-32 of the text", file["crc32"], f"{crc:08x}"),
         ("length of the text", file["raw_length"], length),
     ]
-    checks += [("rows, counted in the text", file["related"].get(LINES, file["rows"]), rows)] if deep else []
+    counts = zip(due, found, strict=True) if deep else ()
+    checks += [("rows, counted in the text", one, other) for one, other in counts]
     return tuple(Finding(file["name"], what, one, other) for what, one, other in checks if one != other)
 
 

@@ -17,6 +17,7 @@ from outhaul import deflate, formats, siblings, zstd
 from outhaul.blocks import Block, Piece, Range, Stream
 from outhaul.errors import StoreError, TooMuch
 from outhaul.export import Fragment, Part
+from outhaul.formats import Sheet
 from outhaul.plan import Node, Plan
 
 CHUNK = 4 << 20  # bytes between two looks at whether to stop
@@ -53,25 +54,40 @@ def run(
     TooMuch when one row alone passes the limit of a file, or the part that of the whole export.
     """
     made: list[Fragment] = []
-    root, written = plan.selections[part.selection], 0
-    read = _files if siblings.load(formats, part.format).JOINT is None else _rows
-    with closing(read(session, plan, part, stop, progress)) as fragments:
-        for text, chunks in fragments:
-            held = root.ceiling.watched(root.resource, chunks, written)
-            made.append(_fragment(text, held, plan, part, store, len(made)))
-            written += text.length
+    root, written, done = plan.selections[part.selection], 0, 0
+
+    def read_again(_rows: int) -> None:
+        progress(done)
+
+    for sheet in formats.sheets(root, part.format):
+        with closing(
+            _read(session, plan, part, sheet, stop, read_again if sheet.path else progress)
+        ) as fragments:
+            for text, chunks in fragments:
+                held = root.ceiling.watched(root.resource, chunks, written)
+                made.append(_fragment(text, held, plan, part, sheet, store, len(made)))
+                written += text.length
+                done += 0 if sheet.path else text.rows
     return tuple(made)
 
 
 Read = Generator[tuple["Text", Iterator[memoryview]]]  # fragments, each to be read to its end before the next
 
 
-def _rows(
-    session: Session, plan: Plan, part: Part, stop: Callable[[], None], progress: Callable[[int], None]
+def _read(
+    session: Session,
+    plan: Plan,
+    part: Part,
+    sheet: Sheet,
+    stop: Callable[[], None],
+    progress: Callable[[int], None],
 ) -> Read:
     form = siblings.load(formats, part.format)
-    with closing(_pieces(session, plan, part, form)) as pieces:
-        rows = Rows(pieces, Limits.of(plan, part, form), stop, progress)
+    if form.JOINT is None:
+        yield from _files(session, plan, part, stop, progress)
+        return
+    with closing(_pieces(session, plan, part, sheet, form)) as pieces:
+        rows = Rows(pieces, Limits.of(plan, part, sheet, form), stop, progress)
         while rows.more():
             text = Text()
             yield text, rows.fragment(text)
@@ -127,15 +143,14 @@ class Seen:
             yield block
 
 
-def _pieces(session: Session, plan: Plan, part: Part, form: ModuleType) -> Generator[Piece]:
+def _pieces(session: Session, plan: Plan, part: Part, sheet: Sheet, form: ModuleType) -> Generator[Piece]:
     limited = plan.fragment_bytes is not None or plan.fragment_rows is not None
-    node = plan.selections[part.selection]
-    for stream in session.read(node, Range.from_data(part.range), form.STYLE):
-        yield from form.pieces(stream, borders=limited)
+    for stream in session.read(sheet.node, Range.from_data(part.range), form.STYLE):
+        yield from sheet.pieces(form.pieces(stream, borders=limited))
 
 
 def _fragment(
-    text: Text, chunks: Iterator[memoryview], plan: Plan, part: Part, store: Store, seq: int
+    text: Text, chunks: Iterator[memoryview], plan: Plan, part: Part, sheet: Sheet, store: Store, seq: int
 ) -> Fragment:
     compress = formats.around(siblings.load(formats, part.format), plan.compress)
     ending, run = RUNS[compress] if compress else ("", iter)
@@ -145,6 +160,7 @@ def _fragment(
     length = store.put(key, stored.counted(run(chunks)))
     if length != stored.length:
         raise StoreError(f"The store took {length:,} of {stored.length:,} bytes of {key}.")
+    lines, related = sheet.counted(text.rows, text.related)
     return Fragment(
         selection=part.selection,
         format=part.format,
@@ -154,9 +170,10 @@ def _fragment(
         length=length,
         raw_length=text.length,
         crc32=text.crc32,
-        rows=text.rows,
+        rows=lines,
         sha256=stored.sha256.hexdigest(),
-        related=dict(text.related),
+        related=related,
+        path=sheet.path,
     )
 
 
@@ -203,12 +220,12 @@ class Limits:
     of_whom: str
 
     @classmethod
-    def of(cls, plan: Plan, part: Part, form: ModuleType) -> Limits:
+    def of(cls, plan: Plan, part: Part, sheet: Sheet, form: ModuleType) -> Limits:
         """The plan's limits are those of a complete file: the format's frame is taken off."""
-        node, size = plan.selections[part.selection], plan.fragment_bytes
+        size = plan.fragment_bytes
         if size is not None:
-            size -= len(form.opening(node)) + len(form.closing(node))
-        return cls(size, plan.fragment_rows, form.JOINT, f"part {part.n} of {node.resource}")
+            size -= len(form.opening(sheet.node)) + len(form.closing(sheet.node))
+        return cls(size, plan.fragment_rows, form.JOINT, f"part {part.n} of {sheet.name}")
 
 
 class Rows:

@@ -221,8 +221,13 @@ def _prove_fragments(
             f"{what}: part {part.n} has {len(fragments)} fragments, numbered {[one.seq for one in fragments]}.",
             facts={"fragments": [one.seq for one in fragments]},
         )
-    _prove_equal(f"{what}: rows of part {part.n}", part.rows, sum(one.rows for one in fragments))
+    own = [one.rows for one in fragments if not one.path]
+    _prove_equal(f"{what}: rows of part {part.n}", part.rows, sum(own))
     for one in fragments:
+        if one.path:
+            _prove_equal(
+                f"{what}: lines of {one.path} in part {part.n}", one.related.get(one.path, 0), one.rows
+            )
         found = size(one.key)
         if found != one.length:
             raise Unproven(

@@ -15,9 +15,10 @@ from urllib.parse import quote
 from outhaul import downloads, formats, plan, siblings, sources
 from outhaul.catalog import Catalog
 from outhaul.ceilings import UNLIMITED, Ceiling
-from outhaul.downloads import MANIFEST, Link
+from outhaul.downloads import Link
 from outhaul.errors import Gone, NoRoom, NotAllowed, NotFound, NothingMatches, SchemaChanged
 from outhaul.export import Caller, Draft, Export, Selection, Sight, Status, View
+from outhaul.filenames import MANIFEST
 from outhaul.ledger import NEWEST, PLAIN, Event, Ledger
 from outhaul.plan import Plan
 

@@ -18,7 +18,9 @@ PROFILES = ("machine", "spreadsheet")
 DELIMITERS: Mapping[str, str] = {"comma": ",", "semicolon": ";", "tab": "\t", "pipe": "|"}
 
 # How the rows of a relationship stand in the table, by whether it leads to many.
-WAYS: Mapping[bool, tuple[str, ...]] = {False: ("json", "columns"), True: ("json", "rows")}
+WAYS: Mapping[bool, tuple[str, ...]] = {False: ("json", "columns"), True: ("json", "rows", "files")}
+LINED = {"rows", "files"}  # the ways that want a table
+PACKED = ("gzip",)  # compressions of files that are members of a ZIP
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,17 +76,22 @@ def due(counts: Mapping[str, int], form: str) -> dict[str, int]:
     return {path: number for path, number in counts.items() if path != LINES or form == FORMAT}
 
 
+def lines(rows: int, related: Mapping[str, int]) -> int:
+    """Of rows the lines that they are in their file."""
+    return related.get(LINES, rows)
+
+
 def lay(root: Wish, asked: Mapping[str, str], draft: Draft, where: Where) -> None:
     """Decide for each relationship below how it stands in a table; WrongValue, UnknownRelationship.
 
-    What is not named is a cell of JSON; but once rows of one relationship are lines of their own, so that a table is
-    wanted, relationships to one stand in it as columns.
+    What is not named is a cell of JSON; but once rows of one relationship are lines or a file of their own, so that
+    tables are wanted, relationships to one stand in them as columns.
     """
     wishes = dict(_below(root, ""))
     for path, way in asked.items():
         _needs_csv(draft, f"nested {path}", (*where, path))
         _check(wishes, path, way, (*where, path))
-    spreads = "rows" in asked.values()
+    spreads = not LINED.isdisjoint(asked.values())
     for path, wish in wishes.items():
         above = wishes.get(wish.above)
         inside = above is not None and above.nested == "json"
@@ -94,6 +101,7 @@ def lay(root: Wish, asked: Mapping[str, str], draft: Draft, where: Where) -> Non
             raise _inside(path, wish, (*where, path))
     _no_siblings(wishes, where)
     _no_clash(root, where)
+    _linked(root, wishes, draft, where)
 
 
 def _below(wish: Wish, at: str) -> Iterator[tuple[str, Wish]]:
@@ -150,6 +158,57 @@ def _no_siblings(wishes: Mapping[str, Wish], where: Where) -> None:
                 choices=("json",),
             )
         seen[line] = path
+
+
+def _linked(root: Wish, wishes: Mapping[str, Wish], draft: Draft, where: Where) -> None:
+    """Whatever files of their own are to be joined by, and packed in: a line of one is a row of its relationship."""
+    apart = [path for path, wish in wishes.items() if wish.nested == "files"]
+    if apart and draft.compress not in {None, *PACKED}:
+        message = f"{apart[0]} is to be a file of its own, and several files are a ZIP, which is not {draft.compress}."
+        compress = str(draft.compress)
+        raise WrongValue(message, hint=hint(PACKED), where=("compress",), wrong=compress, choices=PACKED)
+    for path, wish in wishes.items():
+        over = [one for one in _over(wishes, path) if wishes[one].nested == "files"]
+        if wish.nested == "rows" and over:
+            raise WrongValue(
+                f"{path} cannot be rows: a line of the file of {over[0]} is one row of {over[0]}.",
+                hint=hint(("files", "json")),
+                where=(*where, path),
+                wrong="rows",
+                choices=("files", "json"),
+            )
+    for path in apart:
+        for at in ("", *_over(wishes, path)):
+            above = wishes[at] if at else root
+            if not at or _many(above):
+                _keyed(above, at or root.resource.name, path, (*where, path))
+
+
+def _over(wishes: Mapping[str, Wish], path: str) -> tuple[str, ...]:
+    """The paths of everything between the root and this one, the nearest first."""
+    above = wishes[path].above
+    return (above, *_over(wishes, above)) if above else ()
+
+
+def _keyed(above: Wish, name: str, path: str, where: Where) -> None:
+    """The key is among the fields, or nobody could tell which row a line belongs to."""
+    offered = {one.column: one.name for one in above.resource.fields}
+    there = {one.column for one in above.fields.values()}
+    for column in above.resource.key:
+        if column not in there:
+            key = repr(offered[column]) if column in offered else "a key that is not offered"
+            message = (
+                f"{path} cannot be files: its lines belong to rows of {name} by {key}, which is not exported."
+            )
+            tip = f"Add {key} to the fields of {name}, or choose one of: json, rows."
+            choices = ("json", "rows")
+            raise WrongValue(
+                message,
+                hint=tip if column in offered else hint(choices),
+                where=where,
+                wrong="files",
+                choices=choices,
+            )
 
 
 def _no_clash(root: Wish, where: Where) -> None:

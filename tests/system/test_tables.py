@@ -1,10 +1,12 @@
-"""Related rows as columns and as lines of a CSV are those of the database's own LEFT JOIN, byte for byte."""
+"""Related rows as columns, lines and files of a CSV are those of the database's own joins, byte for byte."""
 
 from __future__ import annotations
 
 import csv
 import io
 import json
+import zipfile
+from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -129,6 +131,111 @@ def test_numbered_files_hold_every_line_once(database: str, deep: bytes, tmp_pat
     assert len(found) > 3
     assert {each[0] for each in found} == {header}
     assert sorted(line for each in found for line in each[1]) == lines
+
+
+FILES = dict.fromkeys(LINES, "files")
+
+
+@pytest.fixture(scope="module")
+def apart(database: str, psql: str, room: Path) -> dict[str, bytes]:
+    """The same, but regions, in files of their own: inner joins, in front the keys of all above."""
+    joins = JOIN.replace("LEFT JOIN regions r ON r.id = c.region_id", "").replace("LEFT ", "").split(" JOIN ")
+    found = {"customers.csv": joined(database, psql, room, "customers c", "c.id", c=("customers", ""))}
+    keys, path = 'c.id AS "id"', "customers"
+    for count, (alias, name) in enumerate({"o": "orders", "l": "line_items", "x": "options"}.items(), 2):
+        path, at = f"{path}.{name}", f"{path}.{name}.".removeprefix("customers.")
+        columns = _oracle.asked(
+            database,
+            "SELECT attname FROM pg_attribute WHERE attrelid = %s::regclass AND attnum > 0 ORDER BY attnum",
+            name,
+        )
+        own = ", ".join(f"{alias}.{_oracle.quoted(one)} AS {_oracle.quoted(at + one)}" for (one,) in columns)
+        order = ", ".join(f"{one}.id" for one in "colx"[:count])
+        query = f"SELECT {keys}, {own} FROM {' JOIN '.join(joins[:count])} ORDER BY {order}"
+        found[f"{path}.csv"] = _oracle.copied(psql, database, query, room)
+        keys += f", {alias}.id AS {_oracle.quoted(at + 'id')}"
+    return found
+
+
+def unzipped(data: bytes) -> dict[str, bytes]:
+    with zipfile.ZipFile(io.BytesIO(data)) as whole:
+        assert whole.testzip() is None
+        return {name: whole.read(name) for name in whole.namelist()}
+
+
+def test_files_hold_the_rows_of_the_inner_joins(divider: Asker, apart: dict[str, bytes]) -> None:
+    export_id = divider.create("customers", "csv", includes=DEEP[1:], nested=FILES, compress=None)
+    found = unzipped(divider.file(export_id))
+    told = divider.manifest(export_id)
+    assert _outhaul.parts_of(told) > 3
+    assert {name: sorted_lines(data) for name, data in found.items()} == {
+        name: sorted_lines(data) for name, data in apart.items()
+    }
+    assert {one["name"]: one["rows"] for one in told["files"][0]["members"]} == {
+        name: len(_oracle.split_csv(data)[1]) for name, data in apart.items()
+    }
+
+
+def test_files_joined_by_their_keys_are_the_whole(divider: Asker, deep: bytes) -> None:
+    """By a reader that knows nothing but the names of the columns."""
+    export_id = divider.create("customers", "csv", includes=DEEP, nested=FILES)
+    tables = {
+        name.removesuffix(".csv"): list(csv.reader(io.StringIO(data.decode(), newline=""), strict=True))
+        for name, data in unzipped(divider.file(export_id)).items()
+    }
+    header, *whole = tables.pop("customers")
+    width, keys = len(header), ["id"]
+    for name, (titles, *rows) in tables.items():
+        assert titles[: len(keys)] == keys
+        children = defaultdict(list)
+        for row in rows:
+            children[tuple(row[: len(keys)])].append(row[len(keys) :])
+        places, blank = [header.index(key) for key in keys], [""] * (len(titles) - len(keys))
+        whole = [
+            [*line, *tail]
+            for line in whole
+            for tail in children.get(tuple(line[at] for at in places), [blank])
+        ]
+        header += titles[len(keys) :]
+        keys.append(f"{name.removeprefix('customers.')}.id")
+    assert len(header) > width
+    expected, *lines = csv.reader(io.StringIO(deep.decode(), newline=""), strict=True)
+    assert header == expected
+    assert sorted(whole) == sorted(lines)
+
+
+@pytest.mark.parametrize("source", ["sqlite", "postgresql"])
+def test_the_command_writes_a_file_each_and_verifies_it(source: str, filled, tmp_path: Path) -> None:
+    shop = Shop(customers=12, orders=80)
+    run = verified(
+        _outhaul.export(
+            filled(source, shop),
+            "orders",
+            tmp_path,
+            fields="id,total,line_items.id,line_items.amount,line_items.sku.code",
+            nested=["line_items=files"],
+            sort="-total",
+            format="csv",
+            part_size=2000,
+        )
+    )
+    assert [path.name for path in run.files] == ["orders.csv", "orders.line_items.csv"]
+    queries = {
+        "orders.csv": "SELECT o.id, printf('%.2f', o.total) FROM orders o ORDER BY o.total DESC, o.id",
+        "orders.line_items.csv": (
+            "SELECT o.id, l.id, printf('%.2f', l.amount), s.code FROM orders o JOIN line_items l ON l.order_id = o.id"
+            " LEFT JOIN skus s ON s.id = l.sku_id ORDER BY o.total DESC, o.id, l.id"
+        ),
+    }
+    for path in run.files:
+        there = _oracle.stored(Path(filled("sqlite", shop).removeprefix("sqlite:///")), queries[path.name])
+        _, *lines = csv.reader(io.StringIO(path.read_text(), newline=""), strict=True)
+        assert lines == [["" if one is None else str(one) for one in row] for row in there]
+    damaged = run.folder / "orders.line_items.csv"
+    damaged.write_bytes(damaged.read_bytes().replace(b"\n1", b"\n2", 1))
+    checked = _outhaul.command("verify", run.folder, at=run.folder)
+    assert checked.code == 1
+    assert "orders.line_items.csv" in checked.said
 
 
 def test_cells_of_json_stand_beside_lines(asker: Asker, database: str) -> None:

@@ -54,8 +54,8 @@ def run(  # noqa: PLR0917  # typer passes them by name
     nested: Annotated[
         list[str] | None,
         typer.Option(
-            metavar="REL=json|columns|rows",
-            help="How a related resource stands in CSV: one cell, columns, or a line for each of its rows; repeatable.",
+            metavar="REL=json|columns|rows|files",
+            help="How a related resource stands in CSV: a cell, columns, a line for each row, a file; repeatable.",
         ),
     ] = None,
     profile: Annotated[
@@ -196,6 +196,7 @@ def _failure(export: Export) -> OuthaulError:
 
 def _written(outhaul: Outhaul, export_id: str, work: Path, numbered: bool) -> list[Path]:
     from outhaul import downloads, manifest
+    from outhaul.filenames import MANIFEST
 
     facts = outhaul.ledger.facts(export_id)
     if facts is None:
@@ -206,7 +207,7 @@ def _written(outhaul: Outhaul, export_id: str, work: Path, numbered: bool) -> li
     made = downloads.artifacts(facts, numbered=numbered, archived=False)
     for artifact in made:
         folders.write(ready / artifact.name, downloads.read(artifact, outhaul.store))
-    proof = ready / downloads.MANIFEST
+    proof = ready / MANIFEST
     folders.write(proof, [manifest.to_bytes(manifest.build(facts, made))])
     findings = manifest.verify_folder(proof)
     if findings:

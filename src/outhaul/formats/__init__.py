@@ -19,6 +19,10 @@ from __future__ import annotations
 
 from types import ModuleType
 
+from outhaul.formats._sheets import Sheet, sheets
+
+__all__ = ["AROUND", "Sheet", "around", "compressions", "sheets"]
+
 AROUND = ("gzip", "zstd")
 
 

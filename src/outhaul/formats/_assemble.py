@@ -40,6 +40,7 @@ class Shape(Protocol):
     spreads: (
         int | None
     )  # the child stream whose rows are lines of their own, each with its parent's text before it
+    least: int  # lines of a row without any there
 
     def below(self, child: Stream) -> Shape:
         """How the rows of a child stream become text."""
@@ -213,6 +214,7 @@ class JsonRows:
     """Rows as JSON objects. `end` belongs to every row; `joint` is appended to whole rows, for the writer to trim."""
 
     spreads: int | None = None
+    least: int = 1
 
     def __init__(self, stream: Stream, json: Json, end: bytes = b"", joint: bytes = b"") -> None:
         self.json = json

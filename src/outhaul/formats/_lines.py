@@ -15,7 +15,7 @@ from outhaul.formats._cells import Cells
 from outhaul.formats._columns import enclosed, scalar
 from outhaul.formats._held import NOTHING, Held
 from outhaul.plan import Column, Node
-from outhaul.tabular import Tabular
+from outhaul.tabular import LINED, Tabular
 
 
 def titles(node: Node) -> list[tuple[Column | None, str]]:
@@ -38,7 +38,7 @@ def _beside(node: Node) -> list[Node]:
 
 
 def _spreads(node: Node) -> bool:
-    return node.nested == "rows" or (node.nested == "columns" and any(map(_spreads, node.children)))
+    return node.nested in LINED or (node.nested == "columns" and any(map(_spreads, node.children)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,13 +59,15 @@ Cell = Value | One | Listed
 
 
 class Lines:
-    """One line a row, or where rows of a child stream are lines, one for each of them and one where there is none."""
+    """One line a row, or where rows of a child stream are lines, one for each of them; where there is none, one line
+    without them, but not in a file of their own."""
 
     def __init__(self, stream: Stream, tabular: Tabular, cells: Cells) -> None:
         kinds: dict[Path, Kind] = {(column.key,): "str" for column in stream.node.columns}
         self.json = Json(in_csv=True)
-        rows = (number for number, child in enumerate(stream.children) if child.node.nested == "rows")
+        rows = (number for number, child in enumerate(stream.children) if child.node.nested in LINED)
         self.spreads = next(rows, None)
+        self.least = int(self.spreads is None or stream.children[self.spreads].node.nested != "files")
         self._tabular, self._printed = tabular, cells
         self._comma = tabular.delimiter.encode()
         members = self.json.members(stream, kinds | dict(stream.kinds))
@@ -93,7 +95,7 @@ class Lines:
                 yield Listed(member.index, at) if isinstance(member, Many) else member
 
     def below(self, child: Stream) -> Shape:
-        if child.node.nested == "rows":
+        if child.node.nested in LINED:
             return Lines(child, self._tabular, self._printed)
         return JsonRows(child, self.json)
 
@@ -117,7 +119,7 @@ class Lines:
     def _spread(self, heads: pa.Array, below: pa.ListArray) -> pa.Array:
         """Each row's text before each of its lines below, or before blank cells where there is none."""
         found = np.diff(below.offsets.to_numpy())
-        lines = np.maximum(found, 1)
+        lines = np.maximum(found, self.least)
         none = np.repeat(found == 0, lines)
         tails = below.flatten().take(pa.array(np.cumsum(~none) - 1, pa.int64(), mask=none))
         return pc.binary_join_element_wise(
@@ -139,7 +141,7 @@ class Lines:
             for chunk in lists[self.spreads].drain(head):
                 none = False
                 yield chunk
-            if none:
+            if none and self.least:
                 yield from head.chunks()
                 yield self._blank
 

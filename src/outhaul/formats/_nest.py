@@ -90,13 +90,14 @@ def _whole(block: Block, shape: Shape, taken: Sequence[tuple[pa.ListArray, dict[
     text = shape.whole(block, lists)
     if shape.spreads is None:
         return Whole(text, block.anchor, related)
-    lines = np.maximum(np.diff(lists[shape.spreads].offsets.to_numpy()), 1)
+    lines = np.maximum(np.diff(lists[shape.spreads].offsets.to_numpy()), shape.least)
     if block.anchor is None:
         return Whole(_grouped(text, lines), None, related | {LINES: lines})
-    begins = np.cumsum(lines) - lines
     anchor = block.anchor.take(pa.array(np.repeat(np.arange(len(lines)), lines)))
-    spread = {path: _placed(counts, begins, len(text)) for path, counts in related.items()}
-    return Whole(text, anchor, spread, _placed(np.ones(len(lines), np.int64), begins, len(text)))
+    there = lines > 0
+    begins = (np.cumsum(lines) - lines)[there]
+    spread = {path: _placed(counts[there], begins, len(text)) for path, counts in related.items()}
+    return Whole(text, anchor, spread, _placed(np.ones(len(begins), np.int64), begins, len(text)))
 
 
 def _grouped(text: pa.Array, lines: Counts) -> pa.Array:
@@ -119,7 +120,7 @@ def _giant(row: Block, shape: Shape, drains: Sequence[Drain]) -> Giant:
         for drain in drains:
             related.update(drain.related)
         if shape.spreads is not None:
-            related[LINES] = max(1, drains[shape.spreads].lines)
+            related[LINES] = max(shape.least, drains[shape.spreads].lines)
 
     return Giant(chunks, row.anchor, related)
 
@@ -281,7 +282,7 @@ class Feed:
         to.add(1, related, lines=related.pop(LINES, 1))
 
     def _pull(self) -> None:
-        event = next(self._events, None)
+        event = next((one for one in self._events if isinstance(one, Giant) or len(one.text)), None)
         if event is None:
             self._ended = True
         elif isinstance(event, Giant):

@@ -18,7 +18,7 @@ from outhaul.errors import Misconfigured
 from outhaul.ledger.tables import metadata
 from outhaul.ledger.terms import Terms
 
-HEAD = "0006"  # the newest revision in migrations/versions
+HEAD = "0007"  # the newest revision in migrations/versions
 LOCKS = {
     "migrate": 0x6F7574_01,
     "admit": 0x6F7574_02,

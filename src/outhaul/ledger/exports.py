@@ -272,6 +272,7 @@ def fragment_of(row: Any) -> Fragment:
         row.rows,
         row.sha256,
         row.related,
+        row.path,
     )
 
 

@@ -117,7 +117,7 @@ class Parts(Events):
         """The part is done and these are its bytes; `instant`: where it is not that of the export. False: another
         attempt or generation has the right to say so. TooMuch, and nothing has changed, when with it more is written
         of `root` than may be."""
-        rows = sum(fragment.rows for fragment in made)
+        rows = sum(fragment.rows for fragment in made if not fragment.path)
         related: Counter[str] = Counter()
         for fragment in made:
             related.update(fragment.related)
@@ -212,7 +212,7 @@ def part_of(row: Any) -> Part:
 
 
 def fragment_row(lease: Lease, fragment: Fragment) -> dict[str, Any]:
-    names = ("selection", "format", "seq", "key", "length", "raw_length", "crc32", "rows", "sha256")
+    names = ("selection", "format", "path", "seq", "key", "length", "raw_length", "crc32", "rows", "sha256")
     return {name: getattr(fragment, name) for name in names} | {
         "export": lease.part.export,
         "part": lease.part.n,

@@ -31,6 +31,11 @@ def _needed(name: str, kind: Any, default: Any = None) -> sa.Column[Any]:
     return sa.Column(name, kind, nullable=False, default=default)
 
 
+def _path() -> sa.Column[str]:
+    """The include path whose rows are the lines of a file of their own, "" for the selection's."""
+    return sa.Column("path", sa.Text, nullable=False, server_default="")
+
+
 exports = sa.Table(
     "exports",
     metadata,
@@ -163,6 +168,7 @@ fragments = sa.Table(
     _needed("rows", Size),
     _needed("sha256", sa.Text),
     _needed("related", Data),
+    _path(),
 )
 
 artifacts = sa.Table(
@@ -180,6 +186,7 @@ artifacts = sa.Table(
     _needed("rows", Size),
     _needed("etag", sa.Text),
     _needed("layout", Data),
+    _path(),
 )
 
 snapshots = sa.Table(

@@ -154,7 +154,7 @@ def counts(node: Node, tongue: Tongue, part: Range) -> Iterator[tuple[str, sa.Se
 def _spread(node: Node) -> tuple[Node, ...]:
     """The way to the last node below whose rows are lines of the table."""
     for child in node.children:
-        below = _spread(child) if child.nested != "json" else ()
+        below = _spread(child) if child.nested in {"rows", "columns"} else ()
         if below or child.nested == "rows":
             return (child, *below)
     return ()
