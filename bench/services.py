@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import time
-from contextlib import ExitStack
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
@@ -16,11 +19,12 @@ import httpx
 from bench.measure import ROOT, Cost, Failed, Meter
 from outhaul.demo import serving
 from outhaul.demo.asking import MEDIA_TYPE
+from outhaul.demo.memory import family
 from outhaul.errors import OuthaulError
 
 POLL = 0.05  # seconds; `completed_at` tells when it was done, however seldom one asks
 PATIENCE = 30  # seconds for a small export, and until what was deleted is gone
-WARM = 3  # small exports before anything counts
+WARM = 2  # small exports before anything counts
 SMALL = json.dumps(
     {"data": {"type": "exports", "attributes": {"resource_type": "customer", "format": "csv"}}}
 )
@@ -39,16 +43,39 @@ class Kind:
 
 @dataclass(frozen=True, slots=True)
 class Running:
-    """One that listens. `objects`: where it keeps files."""
+    """One that was started. `objects`: where it keeps files."""
 
-    pid: int
-    client: httpx.Client
+    service: serving.Service
+    headers: Mapping[str, str]
     objects: Path
     open: ExitStack
 
+    def signal(self, number: signal.Signals) -> None:
+        for pid in family(self.service.pid):
+            with suppress(ProcessLookupError):
+                os.kill(pid, number)
+
+    @contextmanager
+    def awake(self) -> Iterator[httpx.Client]:
+        """It runs while the block does, and has done a little before: idle services would take CPU from all others."""
+        self.signal(signal.SIGCONT)
+        # A proxy has no business on this machine.
+        with httpx.Client(
+            base_url=self.service.address, headers=self.headers, timeout=TIMEOUT, trust_env=False
+        ) as client:
+            for _ in range(WARM):
+                small = _ended(client, _said(client.post("/api/exports", content=SMALL)), PATIENCE)
+                _gone(client, small, self.objects)
+            yield client
+        self.signal(signal.SIGSTOP)
+
+    def end(self) -> None:
+        self.signal(signal.SIGCONT)
+        self.open.close()
+
 
 class Services:
-    """Each is started when it is first needed, and runs on to the end: its start is nobody's cost."""
+    """Each is started when it is first needed, and kept to the end: its start is nobody's cost."""
 
     def __init__(self, folder: Path, part_bytes: int) -> None:
         self._folder, self._part_bytes = folder, part_bytes
@@ -65,7 +92,7 @@ class Services:
     def close(self) -> None:
         """Ends all that run."""
         for kind in tuple(self._running):
-            self._running.pop(kind).open.close()
+            self._running.pop(kind).end()
 
     def export(self, kind: Kind, url: str, body: str, out: Path, postmaster: int, limit: float) -> Cost:
         """One request, from when it is sent to `completed`; then the file is fetched into `out`, and the export goes.
@@ -73,20 +100,13 @@ class Services:
         A service that has failed is ended: the next request begins another.
         """
         try:
-            return self._export(self._service(kind, url), body, out, postmaster, limit)
+            running = self._service(kind, url)
+            with running.awake() as client:
+                return _export(running, client, body, out, postmaster, limit)
         except (httpx.HTTPError, OuthaulError, Failed) as error:
             if kind in self._running:
-                self._running.pop(kind).open.close()
+                self._running.pop(kind).end()
             raise Failed(str(error) or repr(error)) from error
-
-    def _export(self, service: Running, body: str, out: Path, postmaster: int, limit: float) -> Cost:
-        began = time.time()
-        with Meter(service.pid, postmaster) as meter:
-            export = _ended(service.client, _said(service.client.post("/api/exports", content=body)), limit)
-        wall = datetime.fromisoformat(export["attributes"]["completed_at"]).timestamp() - began
-        fetched = _fetch(service.client, export["attributes"]["attachment_url"], out)
-        _gone(service.client, export, service.objects)
-        return replace(meter.cost(wall=wall), fetched=fetched)
 
     def _service(self, kind: Kind, url: str) -> Running:
         if kind not in self._running:
@@ -108,16 +128,19 @@ def _started(folder: Path, url: str) -> Running:
         service = opened.enter_context(serving.service(folder, url))
         token = serving.outhaul(folder, "token", "create", "--all-tenants", "--state", f"{folder}/state")
         headers = {"Authorization": f"Bearer {token}", "Accept": MEDIA_TYPE, "Content-Type": MEDIA_TYPE}
-        # A proxy has no business on this machine.
-        client = opened.enter_context(
-            httpx.Client(base_url=service.address, headers=headers, timeout=TIMEOUT, trust_env=False)
-        )
-        objects = folder / "state" / "objects"
-        for _ in range(WARM):
-            _gone(
-                client, _ended(client, _said(client.post("/api/exports", content=SMALL)), PATIENCE), objects
-            )
-        return Running(service.pid, client, objects, opened.pop_all())
+        return Running(service, headers, folder / "state" / "objects", opened.pop_all())
+
+
+def _export(
+    running: Running, client: httpx.Client, body: str, out: Path, postmaster: int, limit: float
+) -> Cost:
+    began = time.time()
+    with Meter(running.service.pid, postmaster) as meter:
+        export = _ended(client, _said(client.post("/api/exports", content=body)), limit)
+    wall = datetime.fromisoformat(export["attributes"]["completed_at"]).timestamp() - began
+    fetched = _fetch(client, export["attributes"]["attachment_url"], out)
+    _gone(client, export, running.objects)
+    return replace(meter.cost(wall=wall), fetched=fetched)
 
 
 def _said(answer: httpx.Response) -> Any:
