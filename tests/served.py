@@ -73,7 +73,9 @@ def served(outhaul: Outhaul) -> Iterator[httpx.Client]:
     """A client of the web app, which answers while the block runs."""
     with app._listen(config.load({"port": 0})) as listener:
         own = f"http://127.0.0.1:{listener.getsockname()[1]}"
-        server = uvicorn.Server(uvicorn.Config(app.web(outhaul, own), log_config=None, lifespan="off"))
+        server = uvicorn.Server(
+            uvicorn.Config(app.web(outhaul, own), log_config=None, lifespan="off", proxy_headers=False)
+        )
         thread = threading.Thread(target=server.run, args=[[listener]])
         thread.start()
         try:

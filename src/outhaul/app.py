@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, Self
 
 from outhaul import engines, hiding, siblings, sources, stores, trims
 from outhaul.access import Access
+from outhaul.audit import Audit
 from outhaul.catalog import Catalog
 from outhaul.ceilings import Ceiling
 from outhaul.config import SIGNING, Network, Settings, prepare, redact, secret_keys
@@ -67,6 +68,7 @@ class Outhaul:
         self._scratch = settings.state.absolute() / "scratch"
         self._terms = _ledger_terms(settings)
         self.ledger = Ledger(settings.ledger_url, self._terms)
+        self.audit = Audit(settings.audit_folder)
         self.store = siblings.load(stores, settings.store_url.partition(":")[0]).open_store(
             settings.store_url
         )
@@ -95,6 +97,7 @@ class Outhaul:
     def __enter__(self) -> Self:
         with ExitStack() as opened:
             opened.enter_context(self.ledger)
+            opened.callback(self.audit.close)
             self.ledger.migrate()
             shutil.rmtree(self._scratch, ignore_errors=True)  # copies that a killed worker has left
             self._scratch.mkdir(mode=0o700)
@@ -175,6 +178,7 @@ class Address:
                 scope["path"] = rest
             scope["outhaul.base"] = base
             scope["outhaul.trace"] = secrets.token_hex(32)
+            scope["outhaul.client"] = self.client(scope)
         await self.app(scope, receive, send)
 
     def base(self, scope: Scope) -> str:
@@ -190,11 +194,31 @@ class Address:
             return self.own
         return f"{scheme}://{host}"
 
+    def client(self, scope: Scope) -> str:
+        """The address that a caller asks from: behind proxies of ours, what the first of them was asked from."""
+        peer = scope.get("client")
+        if peer is None or not self._believed(peer):
+            return peer[0] if peer else ""
+        told = b",".join(value for name, value in scope["headers"] if name == b"x-forwarded-for").decode(
+            "latin-1"
+        )
+        addresses = [one.strip() for one in told.split(",") if _address(one.strip())]
+        asker: str = next((one for one in reversed(addresses) if not self._believed((one, 0))), peer[0])
+        return asker
+
     def _believed(self, client: tuple[str, int] | None) -> bool:
         if client is None or not self.proxies:
             return False
         peer = ipaddress.ip_address(client[0])
         return any(peer in network for network in self.proxies)
+
+
+def _address(text: str) -> bool:
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _first(header: str | None) -> str:
@@ -216,7 +240,7 @@ def web(outhaul: Outhaul, own: str) -> ASGIApp:
         made = dialect.build(outhaul.exports, access, max_body=settings.max_body, **own_settings)
         routes.append(Mount(dialect.PREFIX, made))
     routes += [dialects.links(outhaul.exports), dialects.keys(access)]
-    router = Router(routes, redirect_slashes=False)
+    router = dialects.Audited(Router(routes, redirect_slashes=False), outhaul.audit)
     places = [LINKS, dialects.WELL_KNOWN, *(dialect.PREFIX for dialect in found)]
     return Address(router, own, settings.public_url, settings.proxies, places)
 

@@ -75,6 +75,7 @@ class Settings(BaseSettings):
         None, description="URL of our own database; default: SQLite in the state folder"
     )
     store: str | None = Field(None, description="URL of the place for files; default: in the state folder")
+    audit: Path | None = Field(None, description="folder of the audit log; default: in the state folder")
     host: str = Field("127.0.0.1", description="address to listen on")
     port: int = Field(8350, ge=0, le=65535, description="port to listen on; 0 takes a free one")
     public_url: str | None = Field(
@@ -166,6 +167,10 @@ class Settings(BaseSettings):
             if self.ledger
             else f"sqlite:///{self.state.absolute() / 'ledger.db'}"
         )
+
+    @property
+    def audit_folder(self) -> Path:
+        return self.audit or self.state.absolute() / "audit"
 
     @property
     def store_url(self) -> str:

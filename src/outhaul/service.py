@@ -67,6 +67,9 @@ class File:
     length: int
     etag: str
     read: Callable[[int, int], Iterator[bytes]]
+    export: str = ""
+    tenant: str | None = None
+    who: str = ""  # the caller who has it, or made its link
 
     @property
     def disposition(self) -> str:
@@ -263,7 +266,7 @@ class Exports:
             self._ledger.note(export.id, "downloaded", who, file=file.name, start=start, stop=stop)
             return file.read(start, stop)
 
-        return replace(file, read=read)
+        return replace(file, read=read, export=export.id, tenant=export.tenant, who=who)
 
     def manifest(self, caller: Caller, export_id: str) -> File:
         """The proof of a completed export; NotFound before that."""

@@ -8,10 +8,13 @@ Each sibling has
 The app that mounts it puts into each request's scope
     "outhaul.base": str     the address under which the caller reached us, without a slash at its end
     "outhaul.trace": str    64 hexadecimal digits that name this request in answers and in the log
+    "outhaul.client": str   the address that the caller asks from
+    "outhaul.audit": dict   what the audit log tells of this request besides; the dialect adds caller and tenant
 A dialect knows the service, access and the nouns, and nothing behind them; parse and render are pure.
 """
 
+from outhaul.dialects._audited import Audited
 from outhaul.dialects._keys import WELL_KNOWN, keys
 from outhaul.dialects._links import links
 
-__all__ = ["WELL_KNOWN", "keys", "links"]
+__all__ = ["WELL_KNOWN", "Audited", "keys", "links"]

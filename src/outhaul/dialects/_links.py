@@ -41,6 +41,9 @@ def links(exports: Exports) -> Route:
 def _answer(exports: Exports, request: Request) -> Response:
     """Everything up to the first piece is done before the status is said: what is said then holds."""
     file = exports.open(request.path_params["link"], request.path_params["name"])
+    request.scope["outhaul.audit"].update(
+        caller=file.who, tenant=file.tenant, export=file.export, range=request.headers.get("range")
+    )
     headers = ALWAYS | {"ETag": file.etag, "Accept-Ranges": "bytes", "Content-Disposition": file.disposition}
     if file.unchanged(request.headers.get("if-none-match")):
         return Response(status_code=304, headers=headers)

@@ -98,6 +98,7 @@ def signed_in(request: Request) -> Caller:
         raise NotSignedIn("A bearer token is needed.")
     caller: Caller = request.app.state.access.caller(token.strip())
     request.state.openly = caller.all_tenants
+    request.scope["outhaul.audit"].update(caller=caller.id, tenant=caller.tenant)
     request.app.state.exports.may(caller)
     return caller
 
@@ -174,6 +175,7 @@ def listexports_of(request: Request, caller: SignedIn) -> Document:
 def create(request: Request, caller: SignedIn, given: Body) -> Document:
     shape = query.shape(asked(request))
     export = exports_of(request).create(caller, parse.creation(given), least=1, key=key(request))
+    request.scope["outhaul.audit"]["export"] = export.id
     return _single(request, caller, export, shape, 201)
 
 

@@ -89,6 +89,7 @@ def build(exports: Exports, access: Access, *, max_body: int) -> ASGIApp:  # noq
                 "unsupported_grant_type" if given.get("grant_type") else "invalid_request", request
             )
         who = given.get("client_id", ""), given.get("client_secret"), given.get("scope")
+        request.scope["outhaul.audit"]["caller"] = who[0][:100]
         made = await run_in_threadpool(access.grant, *who)
         found = {
             "access_token": made.token,
@@ -102,6 +103,7 @@ def build(exports: Exports, access: Access, *, max_body: int) -> ASGIApp:  # noq
     async def revoke(request: Request) -> JSONResponse:
         given = await _members(request, max_body)
         who = given.get("client_id", ""), given.get("client_secret"), given.get("token", "")
+        request.scope["outhaul.audit"]["caller"] = who[0][:100]
         await run_in_threadpool(access.end, *who)
         return JSONResponse({}, headers=NEVER_KEPT)
 
@@ -110,6 +112,7 @@ def build(exports: Exports, access: Access, *, max_body: int) -> ASGIApp:  # noq
         try:
             claims = await run_in_threadpool(access.claims, token.strip() if kind.lower() == "bearer" else "")
             caller = await run_in_threadpool(access.bearer, claims)
+            request.scope["outhaul.audit"].update(caller=caller.id, tenant=caller.tenant)
         except NotSignedIn:
             return JSONResponse({"errors": [LOCKED_OUT]}, 401, NEVER_KEPT)
         return JSONResponse(_told(claims, caller), headers=NEVER_KEPT)
