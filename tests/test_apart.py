@@ -328,8 +328,7 @@ def is_whole(folder: Path, count: int) -> None:
 
 def killed_and_resumed(tmp_path: Path, kills: int, count: int) -> None:
     url = texts(tmp_path, count)
-    seed = int.from_bytes(os.urandom(4), "big")
-    print(f"seed {seed}")
+    print(f"seed {(seed := int.from_bytes(os.urandom(4), 'big'))}")
     random, kept = Random(seed), dict[int, int]()
     for number in range(kills):
         running = subprocess.Popen(
@@ -340,8 +339,7 @@ def killed_and_resumed(tmp_path: Path, kills: int, count: int) -> None:
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )
-        wanted = len(kept) + random.randrange(3) if number % 2 else 0
-        until(partial(has_finished, tmp_path, wanted), "some parts")
+        until(partial(has_finished, tmp_path, number % 2 and len(kept) + random.randint(1, 3)), "some parts")
         with suppress(subprocess.TimeoutExpired):
             running.wait(random.uniform(0, 1))
         running.send_signal(signal.SIGKILL)
