@@ -137,6 +137,15 @@ def test_each_file_begins_with_the_keys_of_all_that_stand_above_its_rows() -> No
     assert [one.node for one in sheets(root, "json")] == [root]
 
 
+def test_each_file_is_like_a_spreadsheet_where_one_is_asked_for() -> None:
+    nested = {"line_items": "files", "line_items.options": "files"}
+    selection = Selection("orders", includes=("line_items.options",), nested=nested)
+    draft = Draft((selection,), formats=("csv",), profile="spreadsheet", delimiter="tab")
+    (root,) = build(CATALOG, draft, EVERYBODY, formats=FORMATS).selections
+    begins = [opening(one.node).decode("utf-8").split("\t")[0] for one in sheets(root, "csv")]
+    assert begins == ["\ufeffid"] * 3
+
+
 @pytest.mark.parametrize("compress", [None, "gzip"])
 @pytest.mark.parametrize("part_bytes", [None, 2000])
 def test_over_http_they_are_one_archive_with_ranges(
