@@ -22,6 +22,8 @@ from tests.system._outhaul import Asker, Service
 from tests.system.conftest import SOURCES
 
 LIMIT = 400_000_000  # bytes, over all processes, with one worker
+# A row of 130 MB must be whole to become Parquet, and is once more while its pages are made (docs/reference.md).
+WHOLE = {"parquet": 600_000_000}
 TICK = 0.05  # seconds between two looks
 
 
@@ -176,7 +178,8 @@ def test_parents_with_a_megabyte_of_children_each_fit(make: Maker, tmp_path: Pat
 @pytest.mark.timeout(1800)
 def test_one_parent_with_a_million_children_fits(form: str, make: Maker, tmp_path: Path) -> None:
     make("family", "clan", 1, 1_000_000, 100)
-    assert peak_of(make.url, tmp_path / "service", "clan", form, includes=["clan_children"]) < LIMIT
+    peak = peak_of(make.url, tmp_path / "service", "clan", form, includes=["clan_children"])
+    assert peak < WHOLE.get(form, LIMIT)
 
 
 @pytest.mark.heavy

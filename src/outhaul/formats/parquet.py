@@ -5,6 +5,7 @@ from __future__ import annotations
 import tempfile
 from collections import deque
 from collections.abc import Iterable, Iterator
+from contextlib import closing as closing_
 from typing import Literal
 
 import numpy as np
@@ -25,12 +26,14 @@ GROUP_BYTES = 16 << 20  # of text in a row group: what is held until it is writt
 LISTS_BYTES = 4 << 20  # of text that are put into lists at a time
 GROUP_ROWS = 1 << 20
 LEVELS = {"zstd": 1, "gzip": 6}  # pyarrow's own for gzip is 9: three times the time for 1 %
+CHUNK_BYTES = 4 << 20  # of a file, handed on at a time
 FRAME = 4096  # bytes of one column in one row group, beside its values: page headers, statistics, footer
 
 
 def opening(node: Node) -> bytes:
     """The whole file where there are no rows."""
-    return _File(node, CODECS[0]).end()
+    with closing_(_File(node, CODECS[0])) as file:
+        return b"".join(file.end())
 
 
 def closing(_node: Node) -> bytes:
@@ -106,21 +109,25 @@ class Groups:
 
 def _file(file: _File, groups: Groups, most_bytes: int | None, most_rows: int | None) -> Iterator[Piece]:
     left = GROUP_ROWS if most_rows is None else most_rows
-    while left and groups.more():
-        group = groups.take(left)
-        if most_bytes is not None:
-            fitting = _fitting(group, file, most_bytes)
-            if fitting < len(group.sizes):
-                groups.give_back(group.slice(fitting, len(group.sizes) - fitting))
-                group = group.slice(0, fitting)
-            if not fitting:
-                break
-        count = len(group.sizes)
-        yield Piece(file.add(group.values), count, related=group.related)
-        left -= count if most_rows is not None else 0
-    yield Piece(file.end(), 0, starts=False)
-    if most_bytes is not None and file.length > most_bytes:
-        raise _too_large(file.length, most_bytes)
+    with closing_(file):
+        while left and groups.more():
+            group = groups.take(left)
+            if most_bytes is not None:
+                fitting = _fitting(group, file, most_bytes)
+                if fitting < len(group.sizes):
+                    groups.give_back(group.slice(fitting, len(group.sizes) - fitting))
+                    group = group.slice(0, fitting)
+                if not fitting:
+                    break
+            count, related = len(group.sizes), group.related
+            written = file.add(group.values)
+            del group
+            yield Piece(next(written), count, related=related)
+            yield from (Piece(data, 0, starts=False) for data in written)
+            left -= count if most_rows is not None else 0
+        yield from (Piece(data, 0, starts=False) for data in file.end())
+        if most_bytes is not None and file.length > most_bytes:
+            raise _too_large(file.length, most_bytes)
 
 
 def _fitting(group: Rows, file: _File, most: int) -> int:
@@ -165,7 +172,6 @@ class _File:
             store_schema=False,
         )
         self.groups = 0
-        self.length = 0
         self._leaves = _leaves(struct_of(node))
 
     @property
@@ -173,21 +179,26 @@ class _File:
         """Bytes that a further group and the file's end take beside the values."""
         return FRAME * self._leaves * (self.groups + 2)
 
-    def add(self, values: pa.StructArray) -> bytes:
+    def add(self, values: pa.StructArray) -> Iterator[bytes]:
+        """What there is to write now; to be read to its end."""
         # As a batch it would be held in memory until the next one comes.
         table = pa.Table.from_batches([pa.RecordBatch.from_struct_array(values)])
         self._writer.write_table(table, row_group_size=len(values))
         self.groups += 1
-        return self._given()
+        return self._sink.taken()
 
-    def end(self) -> bytes:
+    def end(self) -> Iterator[bytes]:
+        """The rest, as above."""
         self._writer.close()
-        return self._given()
+        return self._sink.taken()
 
-    def _given(self) -> bytes:
-        data = self._sink.taken()
-        self.length += len(data)
-        return data
+    @property
+    def length(self) -> int:
+        return self._sink.tell()
+
+    def close(self) -> None:
+        self._writer.close()  # it would write when it is forgotten
+        self._sink.close()
 
 
 def _leaves(kind: pa.DataType) -> int:
@@ -197,18 +208,17 @@ def _leaves(kind: pa.DataType) -> int:
 
 
 class _Sink:
-    """A file that holds what was written until it is taken."""
+    """A file that holds what was written until it is taken, on disk if it is much: its row is in memory already."""
 
     closed = False
 
     def __init__(self) -> None:
-        self._written: list[bytes] = []
+        self._written = tempfile.SpooledTemporaryFile(max_size=GROUP_BYTES)  # noqa: SIM115  # closed by `close`
         self._length = 0
 
     def write(self, data: bytes) -> int:
-        self._written.append(bytes(data))
         self._length += len(data)
-        return len(data)
+        return self._written.write(data)
 
     def tell(self) -> int:
         return self._length
@@ -218,8 +228,11 @@ class _Sink:
 
     def close(self) -> None:
         self.closed = True
+        self._written.close()
 
-    def taken(self) -> bytes:
-        data = b"".join(self._written)
-        self._written.clear()
-        return data
+    def taken(self) -> Iterator[bytes]:
+        self._written.seek(0)
+        while data := self._written.read(CHUNK_BYTES):
+            yield data
+        self._written.seek(0)
+        self._written.truncate()
