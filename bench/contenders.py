@@ -194,7 +194,7 @@ PEERS = {
     "parquet": ("scanner", "frames"),
     "nested-ndjson": ("scanner", "by_hand", "orm"),
     "sqlite-flat-csv": ("scanner", "by_hand"),
-    "sqlite-nested-ndjson": ("scanner", "by_hand"),
+    "sqlite-nested-ndjson": ("scanner",),
 }
 
 

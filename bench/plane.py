@@ -64,13 +64,10 @@ def main() -> None:
     parser.add_argument("row", choices=WORKS)
     parser.add_argument("--workers", type=int, default=1)
     asked = parser.parse_args()
-    out = Path(os.environ["OUT"])
-    place = planned(
-        WORKS[asked.row], os.environ["URL"], out, int(os.environ["PART_BYTES"]), os.environ["KEY1"]
-    )
-    # One worker, or a source that one process has to read, needs no instant that others can join.
-    alone = asked.workers == 1 or not place.source.SHARED
-    made = _alone(place) if alone else _together(place, asked.workers)
+    work, out = WORKS[asked.row], Path(os.environ["OUT"])
+    crew = Crew(asked.workers) if asked.workers > 1 else None  # they import while we plan
+    place = planned(work, os.environ["URL"], out, int(os.environ["PART_BYTES"]), os.environ["KEY1"])
+    made = crew.run(place) if crew else _alone(place)
     _finish(place, made)
 
 
@@ -106,36 +103,43 @@ def _alone(place: Place) -> list[Fragment]:
         return [one for part in parts for one in place.write(session, part, place.plan)]
 
 
-def _together(place: Place, workers: int) -> list[Fragment]:
-    context = multiprocessing.get_context("spawn")
-    parts, answers = context.Queue(), context.Queue()
-    crew = [context.Process(target=_work, args=(place, parts, answers), daemon=True) for _ in range(workers)]
-    for one in crew:
-        one.start()
-    for _ in crew:
-        _heard(answers)
-    _ready()
-    with closing(place.source.connect(place.url, EXPORT)) as session:
-        session.begin(None)
-        snapshot = session.share()
-        found = _parts(place, session)
-        for part in (*((snapshot, one) for one in found), *(None for _ in crew)):
-            parts.put(part)
-        return [one for _ in found for one in _heard(answers)]
+class Crew:
+    """Workers of one instant: each is one process with one connection, and takes one part after the other."""
+
+    def __init__(self, workers: int) -> None:
+        context = multiprocessing.get_context("spawn")
+        self._places, self._parts, self._answers = context.Queue(), context.Queue(), context.Queue()
+        given = (self._places, self._parts, self._answers)
+        self._workers = [context.Process(target=_work, args=given, daemon=True) for _ in range(workers)]
+        for one in self._workers:
+            one.start()
+
+    def run(self, place: Place) -> list[Fragment]:
+        for _ in self._workers:
+            self._places.put(place)
+        for _ in self._workers:
+            self._heard()
+        _ready()
+        with closing(place.source.connect(place.url, EXPORT)) as session:
+            session.begin(None)
+            snapshot = session.share()
+            found = _parts(place, session)
+            for part in (*((snapshot, one) for one in found), *(None for _ in self._workers)):
+                self._parts.put(part)
+            return [one for _ in found for one in self._heard()]
+
+    def _heard(self) -> tuple[Fragment, ...]:
+        """What a worker has made; raises what it has met."""
+        answer: tuple[Fragment, ...] | Exception = self._answers.get()
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
 
 
-def _heard(answers: Any) -> tuple[Fragment, ...]:
-    """What a worker has made; raises what it has met."""
-    answer: tuple[Fragment, ...] | Exception = answers.get()
-    if isinstance(answer, Exception):
-        raise answer
-    return answer
-
-
-def _work(place: Place, parts: Any, answers: Any) -> None:
-    """A worker: one process, one connection, one part after the other."""
+def _work(places: Any, parts: Any, answers: Any) -> None:
     session = None
     try:
+        place = places.get()
         place.warm()
         answers.put(())
         while (given := parts.get()) is not None:

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 
 from bench.contenders import Contender
@@ -84,7 +85,7 @@ def _service(contender: Contender, place: Place) -> Cost:
     kind = Kind(source, contender.connections, counted=contender.way == "service")
     server, url = place.server(source), place.urls[source]
     cost = place.services.export(kind, url, contender.line, place.out, server, LIMIT)
-    at = planned(contender.work, url, place.out, place.part_bytes, place.cuts[source]["KEY1"])
+    at = _planned(contender.work, url, place.out, place.part_bytes, place.cuts[source]["KEY1"])
     began = time.perf_counter()
     at.source.count(url, at.plan.selections[0], LIMIT)
     return weighed(replace(cost, counted=time.perf_counter() - began), place.out)
@@ -143,6 +144,9 @@ def _well(status: int, place: Place) -> None:
 
 def _tail(place: Place) -> str:
     return place.log.read_text(errors="replace")[-TAIL:]
+
+
+_planned = cache(planned)
 
 
 WAYS: Mapping[str, Callable[[Contender, Place], Cost]] = {
