@@ -12,7 +12,8 @@ SCALE ?= 0.1
 PROGRAMS := chromium:chromium node:nodejs
 HEAVY_PROGRAMS := soffice:libreoffice-calc-nogui
 COMPILE = $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --upgrade
-PYTEST = $(IN)/python -m pytest --numprocesses logical --maxprocesses 8 --dist worksteal
+# One more than there are cores: some tests wait for leases and slow lines.
+PYTEST = $(IN)/python -m pytest --numprocesses $$(( $$(nproc 2>/dev/null || sysctl -n hw.ncpu) + 1 )) --maxprocesses 8 --dist worksteal
 
 .PHONY: help setup check format test test-all wheel demo bench lock clean programs
 

@@ -160,6 +160,7 @@ def test_fifty_random_kills_change_nothing(service: Service, undisturbed: dict[s
     clean(service, asker)
 
 
+@pytest.mark.heavy
 def test_there_are_at_least_twenty_parts(service: Service) -> None:
     """Else the kills above would show little."""
     asker = service.asker()
@@ -169,6 +170,7 @@ def test_there_are_at_least_twenty_parts(service: Service) -> None:
         assert _outhaul.parts_of(asker.manifest(export_id)) >= 20
 
 
+@pytest.mark.heavy  # the quick one is in tests/crash
 def test_interrupted_and_started_twice_ends_with_the_same_file(
     service: Service, undisturbed: dict[str, dict[str, int]]
 ) -> None:
