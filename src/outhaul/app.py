@@ -13,6 +13,7 @@ import sys
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any, NoReturn, Self
 
 from outhaul import engines, hiding, siblings, sources, stores, trims
@@ -28,6 +29,7 @@ from outhaul.ledger import Terms as LedgerTerms
 from outhaul.reconcile import Loop
 from outhaul.service import LINKS, Exports, Terms
 from outhaul.signing import Keyring
+from outhaul.webhooks import Courier
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Receive, Scope, Send
@@ -144,6 +146,7 @@ def _terms(settings: Settings) -> Terms:
         part_bytes=settings.part_bytes,
         ceiling=Ceiling(settings.max_records, settings.max_bytes),
         link_lifetime=settings.link_lifetime,
+        webhook_networks=settings.webhook_networks,
         most=settings.window if settings.window_refuses else None,
     )
 
@@ -245,6 +248,20 @@ def web(outhaul: Outhaul, own: str) -> ASGIApp:
     return Address(router, own, settings.public_url, settings.proxies, places)
 
 
+def courier(outhaul: Outhaul, own: str) -> Courier:
+    """Sends what webhooks are to be told. `own`: the address we listen on."""
+    from outhaul import dialects
+
+    base = outhaul.settings.public_url or own
+    found = {name: siblings.load(dialects, name) for name in siblings.names(dialects)}
+    writes = {
+        name: partial(dialect.letter, outhaul.exports, base)
+        for name, dialect in found.items()
+        if hasattr(dialect, "letter")
+    }
+    return Courier(outhaul.ledger, outhaul.exports.webhooks, writes)
+
+
 def serve(settings: Settings, say: Callable[[str], None]) -> None:
     """Serve until SIGTERM or SIGINT; `say` tells people what is going on."""
     import uvicorn
@@ -269,7 +286,8 @@ def serve(settings: Settings, say: Callable[[str], None]) -> None:
         say(f"Exports of {len(catalog.resources)} resources of {source} at {settings.public_url or own}")
         if not (outhaul.access.list_tokens() or outhaul.access.list_clients() or outhaul.access.issuers):
             say("Nobody can sign in yet. Make a token: outhaul token create --all-tenants")
-        uvicorn.Server(config).run(sockets=[listener])
+        with courier(outhaul, own):
+            uvicorn.Server(config).run(sockets=[listener])
 
 
 def _end(*_: object) -> NoReturn:

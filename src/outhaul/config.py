@@ -127,6 +127,9 @@ class Settings(BaseSettings):
         description="bytes of text of one export, where neither its token nor its resource has a limit",
     )
     max_body: ByteSize = Field(ByteSize(1_000_000), ge=1, description="largest request body")
+    webhook_networks: Annotated[tuple[Network, ...], NoDecode, BeforeValidator(listed)] = Field(
+        (), description="addresses or networks that webhooks may call beside public ones"
+    )
     failed_as_interrupted: Annotated[tuple[str, ...], NoDecode, BeforeValidator(listed)] = Field(
         ("CLI-", "@commercelayer/cli"),
         description="what User-Agent begins with of clients that are shown a failed export as interrupted",

@@ -13,6 +13,7 @@ from typing import Any, Protocol
 from urllib.parse import quote
 
 from outhaul import downloads, formats, plan, siblings, sources
+from outhaul.callbacks import Network
 from outhaul.catalog import Catalog
 from outhaul.ceilings import UNLIMITED, Ceiling
 from outhaul.downloads import Link
@@ -21,8 +22,9 @@ from outhaul.export import Caller, Draft, Export, Selection, Sight, Status, View
 from outhaul.filenames import MANIFEST
 from outhaul.ledger import NEWEST, PLAIN, Event, Ledger
 from outhaul.plan import Plan
+from outhaul.webhooks import Message, Webhook, Webhooks
 
-__all__ = ["LINKS", "Event", "Exports", "File", "Links", "Terms"]
+__all__ = ["LINKS", "Event", "Exports", "File", "Links", "Message", "Terms", "Webhook"]
 
 LINKS = "/files"
 SOON = 0.01  # seconds in which no count need begin; sources take 0 for no limit
@@ -47,6 +49,7 @@ class Terms:
     part_bytes: int = plan.PART_BYTES
     ceiling: Ceiling = UNLIMITED
     link_lifetime: timedelta = timedelta(minutes=5)
+    webhook_networks: Sequence[Network] = ()  # that may be called beside public ones
     most: int | None = None  # exports of one tenant that may wait or run; None: any number
 
 
@@ -112,6 +115,7 @@ class Exports:
         self._terms = terms
         self._nudge = nudge
         self._counting = threading.Lock()
+        self.webhooks = Webhooks(ledger, keys, terms.webhook_networks)
 
     def may(self, caller: Caller) -> None:
         """Raise NotAllowed for a caller that exports are not for, whatever is asked."""

@@ -5,6 +5,8 @@ Each sibling has
     SETTINGS: tuple[str, ...]                          names of the settings that it alone is given
     build(exports, access, *, max_body, **settings)    an ASGI app with its own routes, media types and errors;
                                                        `max_body` in bytes
+    letter(exports, base, message)                     only where there are webhooks: (body, headers) of a
+                                                       POST to one, signed; `base` as below
 The app that mounts it puts into each request's scope
     "outhaul.base": str     the address under which the caller reached us, without a slash at its end
     "outhaul.trace": str    64 hexadecimal digits that name this request in answers and in the log

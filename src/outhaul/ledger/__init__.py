@@ -7,13 +7,13 @@ from outhaul.ledger.closing import Done, Facts
 from outhaul.ledger.database import AWAY
 from outhaul.ledger.events import Event
 from outhaul.ledger.listing import NEWEST, PLAIN
+from outhaul.ledger.outbox import Outbox, Sending, Webhook
 from outhaul.ledger.parts import Instant, Lease, Verdict
 from outhaul.ledger.planned import Planned
 from outhaul.ledger.seen import SORTABLE
 from outhaul.ledger.snapshots import Snapshot, label
 from outhaul.ledger.terms import Terms
 from outhaul.ledger.tokens import NewToken, Token
-from outhaul.ledger.told import Told
 
 __all__ = [
     "AWAY",
@@ -30,9 +30,9 @@ __all__ = [
     "NewToken",
     "Planned",
 ]
-__all__ += ["Snapshot", "Terms", "Token", "Verdict", "label"]
+__all__ += ["Sending", "Snapshot", "Terms", "Token", "Verdict", "Webhook", "label"]
 
 
-class Ledger(Told):
+class Ledger(Outbox):
     """What is true. Each transition is one conditional UPDATE in a short transaction; leases are on the database's
     clock. Safe to use from several threads and processes at once."""

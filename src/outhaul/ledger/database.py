@@ -18,11 +18,12 @@ from outhaul.errors import Misconfigured
 from outhaul.ledger.tables import metadata
 from outhaul.ledger.terms import Terms
 
-HEAD = "0007"  # the newest revision in migrations/versions
+HEAD = "0008"  # the newest revision in migrations/versions
 LOCKS = {
     "migrate": 0x6F7574_01,
     "admit": 0x6F7574_02,
     "create": 0x6F7574_03,
+    "webhook": 0x6F7574_04,
 }  # advisory locks of PostgreSQL, ours by the letters "out"
 AWAY = (
     OperationalError,

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 
 from outhaul.ledger.clock import moment
 from outhaul.ledger.database import Database
-from outhaul.ledger.tables import events, exports
+from outhaul.ledger.tables import deliveries, events, exports, webhooks
 
 OURSELVES = "outhaul"  # who did it, where nobody asked for it
 
@@ -50,6 +50,12 @@ def event_of(row: Any) -> Event:
 
 
 def tell(write: sa.Connection, export_id: str, name: str, who: str = OURSELVES, **data: Any) -> None:
-    """Add an event to the transaction of the change that it tells of."""
+    """Add an event to the transaction of the change that it tells of, and to the outbox whoever wants to know."""
     tenant = sa.select(exports.c.tenant).where(exports.c.id == export_id).scalar_subquery()
-    write.execute(events.insert().values(export=export_id, tenant=tenant, name=name, who=who, data=data))
+    told = events.insert().values(export=export_id, tenant=tenant, name=name, who=who, data=data)
+    number = write.execute(told.returning(events.c.id)).scalar_one()
+    ours = sa.or_(webhooks.c.tenant.is_(None), webhooks.c.tenant == tenant)
+    wanting = sa.select(webhooks.c.id, sa.literal(number, sa.BigInteger)).where(
+        webhooks.c.event == name, ours, webhooks.c.disabled_at.is_(None)
+    )
+    write.execute(deliveries.insert().from_select(["webhook", "event"], wanting))

@@ -218,6 +218,7 @@ events = sa.Table(
     _needed("who", sa.Text),
     _needed("data", Data),
     sa.Index("ix_events_export", "export", "id"),
+    sa.Index("ix_events_tenant", "tenant", "id"),
 )
 
 tokens = sa.Table(
@@ -247,4 +248,41 @@ ended = sa.Table(
     metadata,
     sa.Column("hash", sa.Text, primary_key=True),
     _needed("expires_at", Time),
+)
+
+webhooks = sa.Table(
+    "webhooks",
+    metadata,
+    sa.Column("id", sa.Text, primary_key=True),
+    sa.Column("tenant", sa.Text),
+    _needed("maker", sa.Text),
+    _needed("dialect", sa.Text),
+    _needed("event", sa.Text),
+    _needed("url", sa.Text),
+    sa.Column("name", sa.Text),
+    _needed("include", Data, list),
+    _needed("salt", sa.Text),
+    _needed("key", sa.Text),
+    _needed("created_at", Time, now()),
+    _needed("updated_at", Time, now()),
+    sa.Column("disabled_at", Time),
+    sa.Column("opened_at", Time),
+    _needed("failures", sa.Integer, 0),  # in a row
+    sa.Column("reference", sa.Text),
+    sa.Column("reference_origin", sa.Text),
+    _needed("metadata", Data, dict),
+    sa.Index("ix_webhooks_event", "event", "tenant"),
+)
+
+# The outbox. No row is named anew, as numbers of rows would be on SQLite: receivers drop doubles by the event's.
+deliveries = sa.Table(
+    "deliveries",
+    metadata,
+    sa.Column("webhook", sa.Text, sa.ForeignKey("webhooks.id", ondelete="CASCADE"), primary_key=True),
+    sa.Column("event", sa.BigInteger, primary_key=True, autoincrement=False),
+    _needed("tries", sa.Integer, 0),
+    _needed("due_at", Time, now()),
+    sa.Column("token", sa.Text),
+    sa.Column("lease_until", Time),
+    sa.Index("ix_deliveries_due_at", "due_at"),
 )

@@ -2,10 +2,12 @@
 
 from functools import partial
 
-from outhaul.dialects.commercelayer import told
-from outhaul.dialects.commercelayer.routes import PREFIX, SETTINGS
+from outhaul.dialects.commercelayer import hooks, told
+from outhaul.dialects.commercelayer.documents import PREFIX
+from outhaul.dialects.commercelayer.hooks import letter
+from outhaul.dialects.commercelayer.routes import SETTINGS
 from outhaul.dialects.commercelayer.routes import build as build_exports
 
-__all__ = ["PREFIX", "SETTINGS", "build"]
+__all__ = ["PREFIX", "SETTINGS", "build", "letter"]
 
-build = partial(build_exports, more=(told.router,))
+build = partial(build_exports, more=(told.router, hooks.router))

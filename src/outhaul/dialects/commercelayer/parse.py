@@ -9,6 +9,7 @@ from decimal import Decimal
 from typing import Any, NoReturn
 
 from outhaul.dialects.commercelayer import errors
+from outhaul.dialects.commercelayer.query import RELATIONSHIPS
 from outhaul.errors import Malformed, TooMuch, WrongValue
 from outhaul.export import Draft, Selection
 
@@ -82,8 +83,7 @@ def creation(data: Any) -> Draft:
 def update(data: Any, export_id: str) -> Change:
     """The body of a PATCH to one export."""
     given = _attributes(data, UPDATE)
-    if "id" in data["data"] and data["data"]["id"] != export_id:
-        raise errors.KeyNotInUrl(f"The URL does not support the key {data['data']['id']}", where=())
+    _of(data, export_id)
     moves = [move for move in ("start", "interrupt") if given.pop(f"_{move}", None)]
     if len(moves) > 1:
         raise WrongValue("can't go together with _interrupt", hint="Send one of them.", where=("_start",))
@@ -92,11 +92,66 @@ def update(data: Any, export_id: str) -> Change:
     return Change(moves[0] if moves else None, given)
 
 
+def webhook_creation(data: Any, topics: Mapping[str, str]) -> dict[str, Any]:
+    """The body of a POST of a webhook, in the ledger's names."""
+    given = _attributes(data, WEBHOOK, "webhooks")
+    for name in ("topic", "callback_url"):
+        if not given.get(name):
+            raise WrongValue("can't be blank", where=(name,), facts={"rule": "blank"})
+    return _webhook(given, topics)
+
+
+def webhook_update(
+    data: Any, webhook_id: str, topics: Mapping[str, str]
+) -> tuple[dict[str, Any], tuple[str, ...]]:
+    """The body of a PATCH to one webhook: what to set, and the moves."""
+    given = _attributes(data, {**WEBHOOK, **WEBHOOK_MOVES}, "webhooks")
+    _of(data, webhook_id)
+    moves = tuple(name.removeprefix("_") for name in WEBHOOK_MOVES if given.pop(name, None))
+    if {"enable", "disable"} <= set(moves):
+        raise WrongValue("can't go together with _disable", hint="Send one of them.", where=("_enable",))
+    for name in ("topic", "callback_url"):
+        if name in given and not given[name]:
+            raise WrongValue("can't be blank", where=(name,), facts={"rule": "blank"})
+    return _webhook(given, topics), moves
+
+
+def _webhook(given: dict[str, Any], topics: Mapping[str, str]) -> dict[str, Any]:
+    row = {WEBHOOK_COLUMNS.get(name, name): value for name, value in given.items()}
+    if "event" in row:
+        names = {topic: name for name, topic in topics.items()}
+        _included("topic", row["event"], tuple(names))
+        row["event"] = names[row["event"]]
+    for name in row.get("include") or ():
+        _included("include_resources", name, RELATIONSHIPS)
+    for name, kind in {"include": list, "metadata": dict}.items():
+        if name in row and row[name] is None:
+            row[name] = kind()
+    return row
+
+
+def _included(name: str, value: str, choices: tuple[str, ...]) -> None:
+    if value not in choices:
+        raise WrongValue(
+            "is not included in the list",
+            hint=f"One of: {', '.join(choices)}.",
+            where=(name,),
+            wrong=_shown(value),
+            facts={"rule": "inclusion"},
+        )
+
+
+def _of(data: Any, resource_id: str) -> None:
+    """KeyNotInUrl when the body is about another resource than the address."""
+    if "id" in data["data"] and data["data"]["id"] != resource_id:
+        raise errors.KeyNotInUrl(f"The URL does not support the key {data['data']['id']}", where=())
+
+
 Check = Callable[[str, Any], None]
 
 
-def _attributes(data: Any, allowed: Mapping[str, Check]) -> dict[str, Any]:
-    """The checked attributes of a document `{"data": {"type": "exports", "attributes": {...}}}`."""
+def _attributes(data: Any, allowed: Mapping[str, Check], kind: str = TYPE) -> dict[str, Any]:
+    """The checked attributes of a document `{"data": {"type": kind, "attributes": {...}}}`."""
     if not isinstance(data, dict) or not isinstance(data.get("data"), dict):
         raise errors.ParamMissing("The required parameter, data, is missing.")
     _only(data, {"data"})
@@ -104,7 +159,7 @@ def _attributes(data: Any, allowed: Mapping[str, Check]) -> dict[str, Any]:
     _only(resource, {"id", "type", "attributes", "relationships", "meta"})
     if "type" not in resource:
         raise errors.ParamMissing("The required parameter, type, is missing.")
-    if resource["type"] != TYPE:
+    if resource["type"] != kind:
         raise errors.InvalidResource(f"{_shown(resource['type'])} is not a valid resource.")
     if resource.get("relationships"):
         raise errors.ParamNotAllowed("relationships is not allowed.", hint="Leave it empty.")
@@ -213,3 +268,14 @@ UPDATE: Mapping[str, Check] = {
     "reference_origin": text,
     "metadata": _metadata,
 }
+WEBHOOK: Mapping[str, Check] = {
+    "name": text,
+    "topic": text,
+    "callback_url": text,
+    "include_resources": _texts,
+    "reference": text,
+    "reference_origin": text,
+    "metadata": _metadata,
+}
+WEBHOOK_MOVES: Mapping[str, Check] = {"_disable": flag, "_enable": flag, "_reset_circuit": flag}
+WEBHOOK_COLUMNS = {"topic": "event", "callback_url": "url", "include_resources": "include"}

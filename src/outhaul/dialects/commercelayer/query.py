@@ -42,11 +42,17 @@ ATTRIBUTES = (
 )
 EVENT_ATTRIBUTES = ("name", "created_at", "updated_at", "reference", "reference_origin", "metadata")
 CHANGE_ATTRIBUTES = ("resource_type", "resource_id", "event", "who", "created_at", "updated_at")
+WEBHOOK_ATTRIBUTES = (
+    *("name", "topic", "callback_url", "include_resources", "disabled_at", "circuit_state"),
+    *("circuit_failure_count", "shared_secret", "created_at", "updated_at"),
+    *("reference", "reference_origin", "metadata"),
+)
 FIELDS = {
     "exports": (*ATTRIBUTES, *RELATIONSHIPS),
     "events": EVENT_ATTRIBUTES,
     "versions": (*CHANGE_ATTRIBUTES, "changes"),
     "event_stores": (*CHANGE_ATTRIBUTES, "payload"),
+    "webhooks": WEBHOOK_ATTRIBUTES,
 }
 CURSOR = re.compile(
     r"\d{1,16}-(\d{1,18})", re.ASCII

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Annotated, Any
 from urllib.parse import parse_qsl
 
@@ -15,12 +15,12 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from outhaul.access import Access
-from outhaul.dialects.commercelayer import errors, history, parse, query, render
+from outhaul.dialects.commercelayer import documents, errors, parse, query, render
+from outhaul.dialects.commercelayer.documents import PREFIX
 from outhaul.errors import Malformed, NotFound, NotSignedIn, OuthaulError, Refused
 from outhaul.export import Caller, Export
 from outhaul.service import Exports
 
-PREFIX = "/api"
 SETTINGS = ("failed_as_interrupted",)
 MEDIA_TYPE = "application/vnd.api+json"
 ACCEPTED = {MEDIA_TYPE, "application/json", "application/*", "*/*"}
@@ -167,7 +167,7 @@ def listexports_of(request: Request, caller: SignedIn) -> Document:
         )
     except Refused as error:
         raise query.in_query(error) from error
-    data, included = _shown(request, caller, found, wanted.shape)
+    data, included = documents.shown(exports, caller, found, wanted.shape, setting)
     return Document(render.page(data, total, wanted, setting) | included)
 
 
@@ -229,40 +229,5 @@ def setting_of(request: Request) -> render.Setting:
 def _single(
     request: Request, caller: Caller, export: Export, shape: query.Shape, status: int = 200
 ) -> Document:
-    (data,), included = _shown(request, caller, [export], shape)
+    (data,), included = documents.shown(exports_of(request), caller, [export], shape, setting_of(request))
     return Document({"data": data} | included, status)
-
-
-def _shown(
-    request: Request, caller: Caller, found: Sequence[Export], shape: query.Shape
-) -> tuple[list[dict[str, Any]], dict[str, Any]]:
-    """The resource objects, and the member of the document that holds what is included."""
-    setting = setting_of(request)
-    if not shape.include:
-        return [_resource(request, caller, export, shape) for export in found], {}
-    data: dict[str, dict[str, list[dict[str, str]]]] = {export.id: {} for export in found}
-    included = []
-    for kind in shape.include:
-        told = exports_of(request).events(found, history.NAMES[kind])
-        for export in found:
-            own = told.get(export.id, ())
-            data[export.id][kind] = [history.identifier(kind, one) for one in own]
-            included += [history.resource(kind, one, setting, shape) for one in own]
-    resources = [_resource(request, caller, export, shape, data[export.id]) for export in found]
-    return resources, {"included": included}
-
-
-def _resource(
-    request: Request,
-    caller: Caller,
-    export: Export,
-    shape: query.Shape,
-    data: Mapping[str, Sequence[Mapping[str, str]]] | None = None,
-) -> dict[str, Any]:
-    exports, base = exports_of(request), request.scope["outhaul.base"]
-    links = exports.links(caller, export)
-    absolute = render.Links(
-        attachment=base + links.artifacts[0] if links.artifacts else None,
-        manifest=base + links.manifest if links.manifest else None,
-    )
-    return render.resource(export, absolute, setting_of(request), shape, data)

@@ -1,0 +1,201 @@
+"""The outbox: who wants to be told of what, and the messages that are still to be sent."""
+
+from __future__ import annotations
+
+import secrets
+import string
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+
+from outhaul.errors import NotFound, TooMuch
+from outhaul.ledger.clock import maybe, moment, now
+from outhaul.ledger.database import moved
+from outhaul.ledger.events import Event, event_of
+from outhaul.ledger.tables import deliveries, events, webhooks
+from outhaul.ledger.told import Told
+
+LEASE = 30.0  # seconds that a delivery is held: its answer is waited for 5 s, the look-up of its host a little longer
+RETRIES = 10  # Commerce Layer: "up to 10 retries"
+PAUSE, LONGEST_PAUSE = 10.0, 3600.0  # seconds before the first retry, doubled with each further one
+BREAKS = 30  # failures in a row after which nothing more is sent: Commerce Layer's
+MOST = 100  # webhooks of one tenant
+
+
+@dataclass(frozen=True, slots=True)
+class Webhook:
+    """Somebody who wants to be told. `event`: the name of the events; `tenant` None: of those of all tenants. `salt`
+    and `key`: what the secret is derived from, and by which of the service's keys."""
+
+    id: str
+    tenant: str | None
+    maker: str
+    dialect: str
+    event: str
+    url: str
+    name: str | None
+    include: tuple[str, ...]
+    salt: str = field(repr=False)
+    key: str = field(repr=False)
+    created_at: datetime
+    updated_at: datetime
+    disabled_at: datetime | None
+    opened_at: datetime | None
+    failures: int
+    reference: str | None
+    reference_origin: str | None
+    metadata: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Sending:
+    """One message under way, held by `token`; `tries`: attempts that have failed before."""
+
+    webhook: Webhook
+    event: Event
+    token: str
+    tries: int
+
+
+class Outbox(Told):
+    """Webhooks and what is to be sent to them. An event's transaction itself puts its messages here."""
+
+    def insert_webhook(self, row: Mapping[str, Any]) -> Webhook:
+        """A new webhook under a new id; TooMuch when the tenant has as many as it may."""
+        webhook_id = "".join(secrets.choice(string.ascii_letters) for _ in range(10))
+        tenant = row["tenant"]
+        ours = webhooks.c.tenant.is_(None) if tenant is None else webhooks.c.tenant == tenant
+        with self._write("webhook") as write:
+            count = write.execute(sa.select(sa.func.count()).select_from(webhooks).where(ours)).scalar_one()
+            if count >= MOST:
+                raise TooMuch(
+                    f"{count} webhooks are there already, and {MOST} are the most.",
+                    hint="Delete one.",
+                    where=("topic",),
+                    facts={"value": count, "limit": MOST},
+                )
+            write.execute(webhooks.insert().values(id=webhook_id, **row))
+        return self.webhook(webhook_id, tenant)
+
+    def webhook(self, webhook_id: str, tenant: str | None) -> Webhook:
+        """`tenant` None sees those of all; NotFound."""
+        with self._read() as read:
+            row = read.execute(sa.select(webhooks).where(_ours(webhook_id, tenant))).one_or_none()
+        if row is None:
+            raise _missing(webhook_id)
+        return _webhook(row)
+
+    def list_webhooks(self, tenant: str | None, limit: int, offset: int) -> tuple[tuple[Webhook, ...], int]:
+        """A page, newest first, and how many there are."""
+        seen = sa.true() if tenant is None else webhooks.c.tenant == tenant
+        page = sa.select(webhooks).where(seen).order_by(webhooks.c.created_at.desc(), webhooks.c.id)
+        with self._read() as read:
+            total = read.execute(sa.select(sa.func.count()).select_from(webhooks).where(seen)).scalar_one()
+            return tuple(_webhook(row) for row in read.execute(page.limit(limit).offset(offset))), total
+
+    def amend_webhook(self, webhook_id: str, tenant: str | None, changes: Mapping[str, Any]) -> Webhook:
+        """Set columns; NotFound."""
+        change = webhooks.update().where(_ours(webhook_id, tenant)).values(updated_at=now(), **changes)
+        with self._write() as write:
+            if not moved(write, change):
+                raise _missing(webhook_id)
+        return self.webhook(webhook_id, tenant)
+
+    def enable_webhook(self, webhook_id: str, tenant: str | None, enabled: bool) -> None:
+        """Disabled, it gets no new messages, and those that wait go on waiting."""
+        since = None if enabled else sa.func.coalesce(webhooks.c.disabled_at, now())
+        self.amend_webhook(webhook_id, tenant, {"disabled_at": since})
+
+    def reset_circuit(self, webhook_id: str, tenant: str | None) -> None:
+        """Send again; what has waited meanwhile is due now."""
+        self.amend_webhook(webhook_id, tenant, {"opened_at": None, "failures": 0})
+        waiting = sa.and_(deliveries.c.webhook == webhook_id, deliveries.c.token.is_(None))
+        with self._write() as write:
+            write.execute(deliveries.update().where(waiting).values(due_at=now()))
+
+    def remove_webhook(self, webhook_id: str, tenant: str | None) -> None:
+        """Gone, with what was still to be sent to it; NotFound."""
+        with self._write() as write:
+            if not moved(write, webhooks.delete().where(_ours(webhook_id, tenant))):
+                raise _missing(webhook_id)
+
+    def pick(self) -> Sending | None:
+        """Hold the next message that is due, for as long as a lease; one at a time for each webhook."""
+        while True:
+            with self._read() as read:
+                row = read.execute(_due()).first()
+            if row is None:
+                return None
+            token = secrets.token_hex(8)
+            ours = sa.and_(deliveries.c.webhook == row.webhook, deliveries.c.event == row.event)
+            held = (
+                deliveries.update()
+                .where(ours, _free(deliveries))
+                .values(token=token, lease_until=now() + LEASE)
+            )
+            with self._write() as write:
+                if moved(write, held):
+                    told = write.execute(sa.select(events).where(events.c.id == row.event)).one()
+                    to = write.execute(sa.select(webhooks).where(webhooks.c.id == row.webhook)).one()
+                    return Sending(_webhook(to), event_of(told), token, row.tries)
+
+    def arrived(self, delivery: Sending) -> None:
+        """It was taken; the failures in a row begin anew."""
+        with self._write() as write:
+            if moved(write, deliveries.delete().where(_held(delivery))):
+                ours = sa.and_(webhooks.c.id == delivery.webhook.id, webhooks.c.failures > 0)
+                write.execute(webhooks.update().where(ours).values(failures=0))
+
+    def missed(self, delivery: Sending) -> bool:
+        """It was not taken: it is due again after a pause, or given up after so many retries. Gives whether it is."""
+        over = delivery.tries >= RETRIES
+        pause = min(LONGEST_PAUSE, PAUSE * 2**delivery.tries)
+        again = deliveries.update().values(
+            tries=delivery.tries + 1, due_at=now() + pause, token=None, lease_until=None
+        )
+        with self._write() as write:
+            if moved(write, (deliveries.delete() if over else again).where(_held(delivery))):
+                failures = webhooks.c.failures + 1
+                opened = sa.case((failures >= BREAKS, sa.func.coalesce(webhooks.c.opened_at, now())))
+                ours = webhooks.update().where(webhooks.c.id == delivery.webhook.id)
+                write.execute(ours.values(failures=failures, opened_at=opened))
+        return over
+
+
+def _due() -> sa.Select[Any]:
+    other = deliveries.alias("other")
+    busy = sa.exists().where(other.c.webhook == deliveries.c.webhook, ~_free(other))
+    wanted = sa.select(deliveries.c.webhook, deliveries.c.event, deliveries.c.tries).join(webhooks)
+    ready = sa.and_(webhooks.c.opened_at.is_(None), webhooks.c.disabled_at.is_(None))
+    found = wanted.where(deliveries.c.due_at <= now(), ready, _free(deliveries), ~busy)
+    return found.order_by(deliveries.c.due_at, deliveries.c.event).limit(1)
+
+
+def _free(table: Any) -> sa.ColumnElement[bool]:
+    return sa.or_(table.c.token.is_(None), table.c.lease_until <= now())
+
+
+def _held(delivery: Sending) -> sa.ColumnElement[bool]:
+    ours = sa.and_(deliveries.c.webhook == delivery.webhook.id, deliveries.c.event == delivery.event.id)
+    return sa.and_(ours, deliveries.c.token == delivery.token)
+
+
+def _ours(webhook_id: str, tenant: str | None) -> sa.ColumnElement[bool]:
+    own = sa.true() if tenant is None else webhooks.c.tenant == tenant
+    return sa.and_(webhooks.c.id == webhook_id, own)
+
+
+def _missing(webhook_id: str) -> NotFound:
+    return NotFound("There is no such webhook.", wrong=webhook_id[:40])
+
+
+TIMES = {"created_at": moment, "updated_at": moment, "disabled_at": maybe, "opened_at": maybe}
+
+
+def _webhook(row: Any) -> Webhook:
+    known = {column.name: getattr(row, column.name) for column in webhooks.c}
+    times = {name: read(known[name]) for name, read in TIMES.items()}
+    return Webhook(**known | times | {"include": tuple(known["include"])})

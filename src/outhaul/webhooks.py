@@ -1,0 +1,192 @@
+"""Webhooks: who wants to be told of what, and the outbox's way to them by signed POSTs."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import logging
+import secrets
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol, Self
+
+from outhaul import callbacks
+from outhaul.callbacks import Network, Resolve, Unreachable
+from outhaul.errors import NotAllowed, OuthaulError
+from outhaul.export import Caller
+from outhaul.ledger import Event, Ledger, Sending, Webhook
+
+__all__ = ["Courier", "Message", "Webhook", "Webhooks"]
+
+TICK = 1.0  # seconds between two looks when nothing is due
+COURIERS = 4  # messages under way at once, each to another webhook
+
+log = logging.getLogger("outhaul.webhooks")
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """What is to be told to whom; `caller`: in whose sight, `secret`: what it is signed with."""
+
+    webhook: Webhook
+    event: Event
+    caller: Caller
+    secret: str
+
+
+class Write(Protocol):
+    """How a dialect writes a message: body and headers. It may raise OuthaulError."""
+
+    def __call__(self, message: Message) -> tuple[bytes, Mapping[str, str]]: ...
+
+
+class Webhooks:
+    """The webhooks of one ledger. A caller sees those of the own tenant; safe to use from several threads."""
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        keys: Sequence[str],
+        networks: Sequence[Network],
+        resolve: Resolve = callbacks.lookup,
+    ) -> None:
+        self._ledger = ledger
+        self._keys = keys
+        self.networks = networks
+        self.resolve = resolve
+
+    def create(self, caller: Caller, dialect: str, row: Mapping[str, Any]) -> tuple[Webhook, str]:
+        """A new one, and its secret for the only time. `row`: `event`, `url`, and what can be amended. WrongValue for
+        an address that may not be called."""
+        _may(caller, change=True)
+        callbacks.check(row["url"], self.networks, self.resolve)
+        salt, key = secrets.token_hex(16), self._keys[0]
+        own = {
+            "tenant": caller.tenant,
+            "maker": caller.id,
+            "dialect": dialect,
+            "salt": salt,
+            "key": _name(key),
+        }
+        made = self._ledger.insert_webhook({**row, **own})
+        return made, _secret(key, salt)
+
+    def get(self, caller: Caller, webhook_id: str) -> Webhook:
+        _may(caller)
+        return self._ledger.webhook(webhook_id, caller.tenant)
+
+    def list(self, caller: Caller, *, limit: int, offset: int) -> tuple[tuple[Webhook, ...], int]:
+        """A page, newest first, and how many there are in all."""
+        _may(caller)
+        return self._ledger.list_webhooks(caller.tenant, limit, offset)
+
+    def amend(
+        self, caller: Caller, webhook_id: str, changes: Mapping[str, Any], moves: Sequence[str] = ()
+    ) -> Webhook:
+        """Change what it is; then the moves: enable, disable, reset_circuit."""
+        found = self.get(caller, webhook_id)
+        _may(caller, change=True)
+        if "url" in changes:
+            callbacks.check(changes["url"], self.networks, self.resolve)
+        if changes:
+            self._ledger.amend_webhook(found.id, caller.tenant, changes)
+        for move in moves:
+            if move == "reset_circuit":
+                self._ledger.reset_circuit(found.id, caller.tenant)
+            else:
+                self._ledger.enable_webhook(found.id, caller.tenant, move == "enable")
+        return self.get(caller, webhook_id)
+
+    def delete(self, caller: Caller, webhook_id: str) -> None:
+        _may(caller, change=True)
+        self._ledger.remove_webhook(webhook_id, caller.tenant)
+
+    def message(self, delivery: Sending) -> Message:
+        """The delivery with its secret; OuthaulError when the key that it was derived from is no longer there."""
+        webhook = delivery.webhook
+        key = next((one for one in self._keys if _name(one) == webhook.key), None)
+        if key is None:
+            raise OuthaulError("The key of this webhook's secret was taken away.", hint="Make it again.")
+        caller = Caller(webhook.maker, "", webhook.tenant, all_tenants=webhook.tenant is None)
+        return Message(webhook, delivery.event, caller, _secret(key, webhook.salt))
+
+
+class Courier:
+    """Sends what is in the outbox, in threads of its own; several services may do so on one ledger at once."""
+
+    def __init__(self, ledger: Ledger, webhooks: Webhooks, writes: Mapping[str, Write]) -> None:
+        self._ledger = ledger
+        self._webhooks = webhooks
+        self._writes = writes
+        self._ended = threading.Event()
+        self._threads = [
+            threading.Thread(target=self._run, name=f"courier-{n}", daemon=True) for n in range(COURIERS)
+        ]
+
+    def step(self) -> bool:
+        """Send one message that is due; False when there is none."""
+        delivery = self._ledger.pick()
+        if delivery is None:
+            return False
+        why = self._sent(delivery)
+        if why is None:
+            self._ledger.arrived(delivery)
+            return True
+        over = self._ledger.missed(delivery)
+        end = "; it is given up" if over else ""
+        log.warning("event %s to webhook %s: %s%s", delivery.event.id, delivery.webhook.id, why, end)
+        return True
+
+    def _sent(self, delivery: Sending) -> str | None:
+        """Why it was not taken; None when it was."""
+        try:
+            body, headers = self._writes[delivery.webhook.dialect](self._webhooks.message(delivery))
+            status = callbacks.post(
+                delivery.webhook.url, body, headers, self._webhooks.networks, self._webhooks.resolve
+            )
+        except (Unreachable, OuthaulError) as error:
+            return str(error)
+        return None if 200 <= status < 300 else f"status {status}"
+
+    def __enter__(self) -> Self:
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """What is under way comes to its end; it takes 5 s at most."""
+        self._ended.set()
+        for thread in self._threads:
+            thread.join(callbacks.TIMEOUT + TICK)
+
+    def _run(self) -> None:
+        while not self._ended.is_set():
+            try:
+                if self.step():
+                    continue
+            except Exception:
+                log.exception("could not send; trying again")
+            self._ended.wait(TICK)
+
+
+def _may(caller: Caller, *, change: bool = False) -> None:
+    if caller.tenant is None and not caller.all_tenants:
+        raise NotAllowed("This token belongs to no tenant.")
+    if caller.resources:
+        raise NotAllowed(
+            "A webhook tells of every export, and this token reaches only some resources.",
+            hint="Use one that was made without --resources.",
+        )
+    if change and caller.read_only:
+        raise NotAllowed("This token only reads.", hint="Use one that was made without --read-only.")
+
+
+def _secret(key: str, salt: str) -> str:
+    """Derived rather than stored: whoever reads the ledger without the key file cannot sign."""
+    return hmac.new(key.encode(), f"outhaul webhook {salt}".encode(), hashlib.sha256).hexdigest()
+
+
+def _name(key: str) -> str:
+    """By which a webhook remembers its key."""
+    return hashlib.sha256(f"outhaul webhook key {key}".encode()).hexdigest()[:16]

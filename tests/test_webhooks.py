@@ -1,0 +1,330 @@
+"""The outbox on both ledgers: retries, leases, kills; and where callbacks may go."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from ipaddress import ip_network
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+
+from outhaul import callbacks
+from outhaul.callbacks import Unreachable
+from outhaul.errors import TooMuch, WrongValue
+from outhaul.export import Caller
+from outhaul.ledger import Ledger
+from outhaul.ledger.outbox import BREAKS, MOST, RETRIES
+from outhaul.webhooks import Courier, Message, Webhook, Webhooks
+from tests import drafts
+from tests.receiver import Receiver, receiving
+from tests.served import until
+
+LOOPBACK = (ip_network("127.0.0.1"),)
+ANN = Caller("key-1", "Ann", "acme")
+KEYS = ("first key",)
+
+
+def write(message: Message) -> tuple[bytes, Mapping[str, str]]:
+    return message.event.name.encode(), {"Event": str(message.event.id), "Secret": message.secret}
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    if request.param == "sqlite":
+        return drafts.sqlite_url(tmp_path)
+    found: str = request.getfixturevalue("postgres_url")
+    return found
+
+
+@pytest.fixture
+def ledger(url: str) -> Iterator[Ledger]:
+    with drafts.opened(url) as ledger:
+        yield ledger
+
+
+@pytest.fixture
+def receiver() -> Iterator[Receiver]:
+    with receiving() as receiver:
+        yield receiver
+
+
+def courier(ledger: Ledger, keys: Sequence[str] = KEYS) -> Courier:
+    return Courier(ledger, Webhooks(ledger, keys, LOOPBACK), {"": write})
+
+
+def hook(ledger: Ledger, url: str, event: str = "created") -> tuple[Webhook, str]:
+    return Webhooks(ledger, KEYS, LOOPBACK).create(ANN, "", {"event": event, "url": url})
+
+
+def waiting(ledger: Ledger) -> list[tuple[int, float]]:
+    """Of each message in the outbox its failed tries, and in how many seconds it is due."""
+    from outhaul.ledger.clock import now
+    from outhaul.ledger.tables import deliveries
+
+    with ledger._read() as read:
+        wanted = sa.select(deliveries.c.tries, deliveries.c.due_at - now()).order_by(deliveries.c.event)
+        return [(row[0], row[1]) for row in read.execute(wanted)]
+
+
+def test_a_message_is_sent_once_and_gone(ledger: Ledger, receiver: Receiver) -> None:
+    _, secret = hook(ledger, receiver.url)
+    made = drafts.create(ledger)
+    sender = courier(ledger)
+    assert [sender.step(), sender.step()] == [True, False]
+    ((headers, body),) = receiver.got
+    (event,) = ledger.events(made.id)
+    assert (body, headers["Event"], headers["Secret"]) == (b"created", str(event.id), secret)
+    assert waiting(ledger) == []
+
+
+def test_a_failure_is_retried_ten_times_with_growing_pauses_and_then_given_up(
+    ledger: Ledger, receiver: Receiver
+) -> None:
+    made, _ = hook(ledger, receiver.url)
+    drafts.create(ledger)
+    receiver.status = 503
+    sender = courier(ledger)
+    pauses: list[int] = []
+    while sender.step():
+        assert not sender.step(), "before its pause is over nothing is due"
+        for tries, seconds in waiting(ledger):
+            assert tries == len(pauses) + 1
+            pauses.append(round(seconds))
+            drafts.passes(ledger, "deliveries", due_at=seconds + 1)
+    assert pauses == [10, 20, 40, 80, 160, 320, 640, 1280, 2560, 3600]
+    assert len(receiver.got) == 1 + RETRIES == 11
+    assert len({headers["Event"] for headers, _ in receiver.got}) == 1, "the number to drop doubles by"
+    assert ledger.webhook(made.id, "acme").failures == 11
+
+
+def test_a_success_between_failures_keeps_the_circuit_closed(ledger: Ledger, receiver: Receiver) -> None:
+    made, _ = hook(ledger, receiver.url)
+    sender = courier(ledger)
+    for n in range(BREAKS + 5):
+        receiver.status = 200 if n == 10 else 404
+        drafts.create(ledger)
+        assert sender.step(), n
+    assert ledger.webhook(made.id, "acme").failures == BREAKS + 5 - 11
+    assert ledger.webhook(made.id, "acme").opened_at is None
+
+
+@pytest.mark.parametrize("status", [301, 302, 307, 308])
+def test_a_redirect_is_a_failure_and_is_not_followed(url: str, receiver: Receiver, status: int) -> None:
+    receiver.status, receiver.headers = status, {"Location": f"{receiver.url}/elsewhere"}
+    with drafts.opened(url) as ledger:
+        hook(ledger, f"{receiver.url}/here")
+        drafts.create(ledger)
+        assert courier(ledger).step()
+        assert [headers["path"] for headers, _ in receiver.got] == ["/here"]
+        assert [tries for tries, _ in waiting(ledger)] == [1]
+
+
+def test_two_services_do_not_both_send_one_message(ledger: Ledger, receiver: Receiver) -> None:
+    for n in range(8):
+        hook(ledger, f"{receiver.url}/{n}")
+    for _ in range(5):
+        drafts.create(ledger)
+    with courier(ledger), courier(ledger):
+        until(lambda: len(receiver.got) >= 40 and not waiting(ledger), "all messages")
+    sent = [(headers["path"], headers["Event"]) for headers, _ in receiver.got]
+    assert len(sent) == len(set(sent)) == 40
+
+
+def test_a_message_under_way_is_held_and_the_next_one_to_its_receiver_waits(ledger: Ledger) -> None:
+    hook(ledger, "http://127.0.0.1:9/")
+    hook(ledger, "http://127.0.0.1:9/", "amended")
+    made = drafts.create(ledger)
+    drafts.create(ledger)
+    held = ledger.pick()
+    assert held
+    assert ledger.pick() is None
+    ledger.amend(made.id, reference="r")
+    other = ledger.pick()
+    assert other
+    assert other.webhook.id != held.webhook.id
+    drafts.passes(ledger, "deliveries", lease_until=31)
+    again = ledger.pick()
+    assert again
+    assert (again.event.id, again.tries) == (held.event.id, 0)
+    ledger.arrived(held)
+    assert len(waiting(ledger)) == 3, "whoever lost the lease says nothing"
+    ledger.arrived(again)
+    assert len(waiting(ledger)) == 2
+
+
+def test_a_transaction_that_is_rolled_back_sends_nothing(ledger: Ledger, receiver: Receiver) -> None:
+    from outhaul.ledger.events import tell
+
+    hook(ledger, receiver.url)
+    with pytest.raises(RuntimeError), ledger._write() as write:  # noqa: PT012  # the rest is what must not happen
+        tell(write, "XAyRWNUzyN", "created")
+        raise RuntimeError
+    assert waiting(ledger) == []
+
+
+CHILD = """
+import sys
+from ipaddress import ip_network
+from outhaul.ledger import Ledger
+from outhaul.webhooks import Courier, Webhooks
+from tests import drafts
+
+with Ledger(sys.argv[1], drafts.TERMS) as ledger:
+    drafts.create(ledger)
+    print("committed", flush=True)
+    if sys.argv[2] == "send":
+        webhooks = Webhooks(ledger, ("first key",), (ip_network("127.0.0.1"),))
+        write = lambda message: (b"created", {"Event": str(message.event.id)})
+        Courier(ledger, webhooks, {"": write}).step()
+    sys.stdin.read()
+"""
+
+
+@pytest.mark.parametrize("moment", ["commit", "send"])
+def test_a_kill_after_the_commit_loses_no_message(
+    ledger: Ledger, url: str, receiver: Receiver, moment: str
+) -> None:
+    hook(ledger, receiver.url)
+    receiver.hold = True
+    child = subprocess.Popen(
+        [sys.executable, "-c", CHILD, url, moment],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        cwd=Path(__file__).parent.parent,
+    )
+    assert child.stdin
+    assert child.stdout
+    with child.stdin, child.stdout:
+        assert child.stdout.readline() == b"committed\n"
+        if moment == "send":
+            until(lambda: receiver.got, "the message under way")
+        os.kill(child.pid, signal.SIGKILL)
+        child.wait()
+    receiver.hold = False
+    sender = courier(ledger)
+    if moment == "send":
+        assert not sender.step(), "its lease is not over"
+        drafts.passes(ledger, "deliveries", lease_until=31)
+    assert sender.step()
+    assert len({headers["Event"] for headers, _ in receiver.got}) == 1
+    assert len(receiver.got) == (2 if moment == "send" else 1)
+    assert waiting(ledger) == []
+
+
+def test_a_key_can_be_replaced_while_its_line_is_kept(ledger: Ledger, receiver: Receiver) -> None:
+    _, secret = hook(ledger, receiver.url)
+    drafts.create(ledger)
+    assert courier(ledger, ("second key", *KEYS)).step()
+    assert receiver.got[0][0]["Secret"] == secret
+    drafts.create(ledger)
+    assert courier(ledger, ("second key",)).step()
+    assert len(receiver.got) == 1
+    assert [tries for tries, _ in waiting(ledger)] == [1]
+
+
+def test_a_tenant_has_a_limited_number_of_webhooks(tmp_path: Path) -> None:
+    with drafts.opened(drafts.sqlite_url(tmp_path)) as ledger:
+        for _ in range(MOST):
+            hook(ledger, "http://127.0.0.1/")
+        with pytest.raises(TooMuch, match=str(MOST)):
+            hook(ledger, "http://127.0.0.1/")
+
+
+def test_a_second_answer_of_the_resolver_does_not_get_through(
+    tmp_path: Path, receiver: Receiver, caplog: pytest.LogCaptureFixture
+) -> None:
+    answers = [["93.184.215.14"], ["127.0.0.1"], ["93.184.215.14", "127.0.0.1"]]
+    asked = []
+
+    def resolve(host: str, port: int) -> Sequence[str]:
+        asked.append(host)
+        return answers[len(asked) - 1]
+
+    port = receiver.url.rpartition(":")[2]
+    with drafts.opened(drafts.sqlite_url(tmp_path)) as ledger:
+        webhooks = Webhooks(ledger, KEYS, (), resolve)
+        webhooks.create(ANN, "", {"event": "created", "url": f"http://rebound.example:{port}/"})
+        drafts.create(ledger)
+        sender = Courier(ledger, webhooks, {"": write})
+        for _ in range(2):
+            assert sender.step()
+            drafts.passes(ledger, "deliveries", due_at=100)
+        assert [tries for tries, _ in waiting(ledger)] == [2]
+    assert asked == ["rebound.example"] * 3
+    assert receiver.got == []
+    assert "private network" in caplog.text
+
+
+def test_the_connection_goes_to_the_address_that_was_looked_at(receiver: Receiver) -> None:
+    asked = []
+
+    def resolve(host: str, port: int) -> Sequence[str]:
+        asked.append((host, port))
+        return ["127.0.0.1"]
+
+    port = int(receiver.url.rpartition(":")[2])
+    status = callbacks.post(f"http://hooks.example:{port}/x?y=1#z", b"{}", {}, LOOPBACK, resolve)
+    assert (status, asked) == (200, [("hooks.example", port)])
+    ((headers, body),) = receiver.got
+    assert (headers["Host"], headers["path"], body) == (f"hooks.example:{port}", "/x?y=1", b"{}")
+
+
+@pytest.mark.parametrize("drips", [False, True])
+def test_an_answer_that_takes_too_long_is_none(drips: bool) -> None:
+    """Neither silence nor single bytes, each of them in time."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        ended = threading.Event()
+
+        def answer() -> None:
+            wire, _ = listener.accept()
+            with wire:
+                wire.recv(1000)
+                while not ended.wait(0.05):
+                    try:
+                        wire.sendall(b"H" if drips else b"")
+                    except OSError:
+                        return
+
+        thread = threading.Thread(target=answer)
+        thread.start()
+        begun = time.monotonic()
+        try:
+            with pytest.raises(Unreachable, match=r"within 0\.5 s"):
+                callbacks.post(
+                    f"http://127.0.0.1:{listener.getsockname()[1]}/", b"", {}, LOOPBACK, timeout=0.5
+                )
+            assert time.monotonic() - begun < 3
+        finally:
+            ended.set()
+            thread.join()
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        *("127.0.0.1", "10.1.2.3", "172.16.0.1", "192.168.1.1", "169.254.169.254", "100.64.0.1", "0.0.0.0"),
+        *("224.0.0.1", "255.255.255.255", "240.0.0.1", "::1", "::", "fe80::1", "fc00::1", "ff02::1"),
+        *("::ffff:127.0.0.1", "64:ff9b::7f00:1", "2002:7f00:1::", "2001:db8::1"),
+    ],
+)
+def test_an_address_that_is_not_public_is_refused_unless_it_is_configured(address: str) -> None:
+    def resolve(host: str, port: int) -> Sequence[str]:
+        return [address]
+
+    with pytest.raises(WrongValue, match="private network"):
+        callbacks.check("https://hooks.example/", (), resolve)
+    every = (ip_network("0.0.0.0/0"), ip_network("::/0"))
+    callbacks.check("https://hooks.example/", every, resolve)
+
+
+@pytest.mark.parametrize("address", ["1.1.1.1", "93.184.215.14", "2606:4700::1111", "64:ff9b::101:101"])
+def test_a_public_address_may_be_called(address: str) -> None:
+    callbacks.check("https://hooks.example/", (), lambda host, port: [address])
