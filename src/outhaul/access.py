@@ -17,6 +17,7 @@ from outhaul.export import Caller
 from outhaul.issuers import Issuer
 from outhaul.ledger import Ledger
 from outhaul.ledger.tokens import NewToken, Token
+from outhaul.rates import Rate, Room
 from outhaul.signing import Keyring, refusal, stated
 
 PREFIX = "oh_"  # tells people and scanners of leaked secrets what this is
@@ -204,6 +205,10 @@ class Access:
         """Sign with a new key; the old ones are believed for as long as a token signed by them can be good."""
         assert self.keys
         self.keys.rotate(self.lifetime + MARGIN)
+
+    def let_in(self, wanted: Mapping[str, Rate]) -> Mapping[str, Room]:
+        """Whether one more request is let in under each of these rates, over all processes, and what is left."""
+        return self.ledger.let_in(wanted)
 
     def list_tokens(self) -> tuple[Token, ...]:
         """All tokens that were made, oldest first."""

@@ -23,6 +23,7 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
+from outhaul import rates
 from outhaul.errors import Misconfigured
 
 PREFIX = "OUTHAUL_"
@@ -54,8 +55,14 @@ def listed(value: Any) -> Any:
     return [item.strip() for item in value.split(",") if item.strip()] if isinstance(value, str) else value
 
 
+def rate(value: Any) -> Any:
+    """`"200/1m"` as a rate."""
+    return rates.parse(value) if isinstance(value, str) else value
+
+
 Duration = Annotated[timedelta, BeforeValidator(duration), Field(gt=timedelta())]
 Network = IPv4Network | IPv6Network
+Rate = Annotated[rates.Rate | None, BeforeValidator(rate)]
 
 
 class Settings(BaseSettings):
@@ -130,6 +137,9 @@ class Settings(BaseSettings):
     webhook_networks: Annotated[tuple[Network, ...], NoDecode, BeforeValidator(listed)] = Field(
         (), description="addresses or networks that webhooks may call beside public ones"
     )
+    rate_average: Rate = Field(None, description="calls of the API that one address may make")
+    rate_burst: Rate = Field(None, description="the same, to one endpoint in a short time")
+    rate_tokens: Rate = Field(None, description="tokens that one address may ask for at /oauth/token")
     failed_as_interrupted: Annotated[tuple[str, ...], NoDecode, BeforeValidator(listed)] = Field(
         ("CLI-", "@commercelayer/cli"),
         description="what User-Agent begins with of clients that are shown a failed export as interrupted",

@@ -17,6 +17,7 @@ A dialect knows the service, access and the nouns, and nothing behind them; pars
 
 from outhaul.dialects._audited import Audited
 from outhaul.dialects._keys import WELL_KNOWN, keys
+from outhaul.dialects._limited import Limited
 from outhaul.dialects._links import links
 
-__all__ = ["WELL_KNOWN", "Audited", "keys", "links"]
+__all__ = ["WELL_KNOWN", "Audited", "Limited", "keys", "links"]

@@ -286,3 +286,13 @@ deliveries = sa.Table(
     sa.Column("lease_until", Time),
     sa.Index("ix_deliveries_due_at", "due_at"),
 )
+
+# How many requests were let in under each rate; see `rates.py`.
+rates = sa.Table(
+    "rates",
+    metadata,
+    sa.Column("key", sa.Text, primary_key=True),
+    _needed("hits", Data),
+    _needed("until", Time),  # when they count no more
+    sa.Index("ix_rates_until", "until"),
+)

@@ -15,13 +15,15 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from outhaul.access import Access
+from outhaul.dialects import Limited
 from outhaul.dialects.commercelayer import documents, errors, parse, query, render
 from outhaul.dialects.commercelayer.documents import PREFIX
 from outhaul.errors import Malformed, NotFound, NotSignedIn, OuthaulError, Refused
 from outhaul.export import Caller, Export
+from outhaul.rates import Rate
 from outhaul.service import Exports
 
-SETTINGS = ("failed_as_interrupted",)
+SETTINGS = ("failed_as_interrupted", "rate_average", "rate_burst")
 MEDIA_TYPE = "application/vnd.api+json"
 ACCEPTED = {MEDIA_TYPE, "application/json", "application/*", "*/*"}
 KEY = re.compile(r"[ -~]{1,255}")
@@ -40,11 +42,14 @@ def build(
     *,
     max_body: int,
     failed_as_interrupted: Sequence[str] = (),
+    rate_average: Rate | None = None,
+    rate_burst: Rate | None = None,
     more: Sequence[APIRouter] = (),
 ) -> ASGIApp:
     """The dialect as an app of its own, to be mounted under PREFIX. `failed_as_interrupted`: what the names of clients
-    begin with that know no failed exports and would ask for ever; they are shown interrupted ones. `more`: calls about
-    other things than exports."""
+    begin with that know no failed exports and would ask for ever; they are shown interrupted ones. `rate_average`: of
+    calls from one address, reads and writes each; `rate_burst`: the same, to one endpoint. `more`: calls about other
+    things than exports."""
     app = FastAPI(openapi_url=None, redirect_slashes=False, default_response_class=Document)
     app.state.exports, app.state.access, app.state.max_body = exports, access, max_body
     app.state.failed_as_interrupted = tuple(failed_as_interrupted)
@@ -53,7 +58,12 @@ def build(
     app.add_exception_handler(OuthaulError, _refused)
     app.add_exception_handler(HTTPException, _refused)
     app.add_middleware(Outermost)
-    return app
+    return Limited(app, access, lambda method, path: _rates(method, path, rate_average, rate_burst))
+
+
+def _rates(method: str, path: str, average: Rate | None, burst: Rate | None) -> dict[str, Rate | None]:
+    way = "reads" if method in {"GET", "HEAD", "OPTIONS"} else "writes"
+    return {way: average, f"{way} {path.strip('/').partition('/')[0][:40]}": burst}
 
 
 class Outermost:

@@ -18,12 +18,14 @@ from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from outhaul.access import Access
+from outhaul.dialects import Limited
 from outhaul.errors import NotAllowed, NotSignedIn, OuthaulError, WrongValue
 from outhaul.export import Caller
+from outhaul.rates import Rate
 from outhaul.service import Exports
 
 PREFIX = "/oauth"
-SETTINGS = ()
+SETTINGS = ("rate_tokens",)
 FORM = "application/x-www-form-urlencoded"
 NEVER_KEPT = {"Cache-Control": "no-store", "Pragma": "no-cache"}
 MEMBERS = ("grant_type", "client_id", "client_secret", "scope", "token")
@@ -79,8 +81,15 @@ class InvalidRequest(Exception):
     """The body is none, or too large, or lacks a member."""
 
 
-def build(exports: Exports, access: Access, *, max_body: int) -> ASGIApp:  # noqa: ARG001  # every dialect's
-    """The dialect as an app of its own, to be mounted under PREFIX."""
+def build(
+    exports: Exports,  # noqa: ARG001  # every dialect is given them
+    access: Access,
+    *,
+    max_body: int,
+    rate_tokens: Rate | None = None,
+) -> ASGIApp:
+    """The dialect as an app of its own, to be mounted under PREFIX. `rate_tokens`: of those that one address may ask
+    for."""
 
     async def token(request: Request) -> JSONResponse:
         given = await _members(request, max_body)
@@ -117,13 +126,14 @@ def build(exports: Exports, access: Access, *, max_body: int) -> ASGIApp:  # noq
             return JSONResponse({"errors": [LOCKED_OUT]}, 401, NEVER_KEPT)
         return JSONResponse(_told(claims, caller), headers=NEVER_KEPT)
 
-    return Starlette(
+    app = Starlette(
         routes=[
             Route("/token", _answering(token), methods=["POST"]),
             Route("/revoke", _answering(revoke), methods=["POST"]),
             Route("/tokeninfo", _answering(info), methods=["GET"]),
         ],
     )
+    return Limited(app, access, lambda _, path: {"tokens": rate_tokens if path == "/token" else None})
 
 
 def _answering(
