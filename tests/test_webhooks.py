@@ -328,3 +328,23 @@ def test_an_address_that_is_not_public_is_refused_unless_it_is_configured(addres
 @pytest.mark.parametrize("address", ["1.1.1.1", "93.184.215.14", "2606:4700::1111", "64:ff9b::101:101"])
 def test_a_public_address_may_be_called(address: str) -> None:
     callbacks.check("https://hooks.example/", (), lambda host, port: [address])
+
+
+def test_what_waits_for_an_open_circuit_is_not_looked_at_and_is_sent_when_it_closes(
+    ledger: Ledger, receiver: Receiver
+) -> None:
+    made, _ = hook(ledger, receiver.url)
+    receiver.status = 500
+    sender = courier(ledger)
+    for _ in range(BREAKS):
+        drafts.create(ledger)
+        assert sender.step()
+    drafts.create(ledger)
+    assert ledger.webhook(made.id, "acme").opened_at is not None
+    assert all(seconds > 10**9 for _, seconds in waiting(ledger))
+    ledger.reset_circuit(made.id, "acme")
+    receiver.status = 200
+    while sender.step():
+        pass
+    assert waiting(ledger) == []
+    assert len({headers["Event"] for headers, _ in receiver.got}) == BREAKS + 1

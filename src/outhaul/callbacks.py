@@ -99,11 +99,9 @@ def _reachable(parts: SplitResult, networks: Sequence[Network], resolve: Resolve
         found = resolve(host, _port(parts))
     except (OSError, UnicodeError):
         found = ()
-    if not found:
-        raise Unreachable(f"{host} has no address.")
-    for one in found:
-        if not _allowed(ip_address(one), networks):
-            raise Unreachable(f"{host} is in a private network.")
+    # One sentence for both: whoever guesses names must not learn which of them a private network knows.
+    if not found or not all(_allowed(ip_address(one), networks) for one in found):
+        raise Unreachable(f"{host} has no address, or one in a private network.")
     return found
 
 

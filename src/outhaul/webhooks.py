@@ -7,6 +7,7 @@ import hmac
 import logging
 import secrets
 import threading
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, Self
@@ -20,6 +21,7 @@ from outhaul.ledger import Event, Ledger, Sending, Webhook
 __all__ = ["Courier", "Message", "Webhook", "Webhooks"]
 
 TICK = 1.0  # seconds between two looks when nothing is due
+PARTING = 1.0  # seconds that messages under way are given at the end
 COURIERS = 4  # messages under way at once, each to another webhook
 
 log = logging.getLogger("outhaul.webhooks")
@@ -155,10 +157,11 @@ class Courier:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """What is under way comes to its end; it takes 5 s at most."""
+        """What is under way has a moment to come to its end; else it is sent again when its lease is over."""
         self._ended.set()
+        deadline = time.monotonic() + PARTING
         for thread in self._threads:
-            thread.join(callbacks.TIMEOUT + TICK)
+            thread.join(max(0.0, deadline - time.monotonic()))
 
     def _run(self) -> None:
         while not self._ended.is_set():

@@ -8,10 +8,13 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from outhaul.ledger.clock import moment
+from outhaul.ledger.clock import moment, now
 from outhaul.ledger.database import Database
 from outhaul.ledger.tables import deliveries, events, exports, webhooks
 
+NEVER = (
+    1e12  # when a message is due whose receiver is not to be asked; so that no look at what is due meets it
+)
 OURSELVES = "outhaul"  # who did it, where nobody asked for it
 
 
@@ -55,7 +58,8 @@ def tell(write: sa.Connection, export_id: str, name: str, who: str = OURSELVES, 
     told = events.insert().values(export=export_id, tenant=tenant, name=name, who=who, data=data)
     number = write.execute(told.returning(events.c.id)).scalar_one()
     ours = sa.or_(webhooks.c.tenant.is_(None), webhooks.c.tenant == tenant)
-    wanting = sa.select(webhooks.c.id, sa.literal(number, sa.BigInteger)).where(
+    due = sa.case((webhooks.c.opened_at.is_not(None), NEVER), else_=now())
+    wanting = sa.select(webhooks.c.id, sa.literal(number, sa.BigInteger), due).where(
         webhooks.c.event == name, ours, webhooks.c.disabled_at.is_(None)
     )
-    write.execute(deliveries.insert().from_select(["webhook", "event"], wanting))
+    write.execute(deliveries.insert().from_select(["webhook", "event", "due_at"], wanting))

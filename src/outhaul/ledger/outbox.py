@@ -14,7 +14,7 @@ import sqlalchemy as sa
 from outhaul.errors import NotFound, TooMuch
 from outhaul.ledger.clock import maybe, moment, now
 from outhaul.ledger.database import moved
-from outhaul.ledger.events import Event, event_of
+from outhaul.ledger.events import NEVER, Event, event_of
 from outhaul.ledger.tables import deliveries, events, webhooks
 from outhaul.ledger.told import Told
 
@@ -162,15 +162,21 @@ class Outbox(Told):
                 opened = sa.case((failures >= BREAKS, sa.func.coalesce(webhooks.c.opened_at, now())))
                 ours = webhooks.update().where(webhooks.c.id == delivery.webhook.id)
                 write.execute(ours.values(failures=failures, opened_at=opened))
+                open_now = sa.exists().where(
+                    webhooks.c.id == deliveries.c.webhook, webhooks.c.opened_at.is_not(None)
+                )
+                mine = sa.and_(deliveries.c.webhook == delivery.webhook.id, open_now)
+                write.execute(deliveries.update().where(mine).values(due_at=NEVER))
         return over
 
 
 def _due() -> sa.Select[Any]:
     other = deliveries.alias("other")
+    # Itself too, where it is under way.
     busy = sa.exists().where(other.c.webhook == deliveries.c.webhook, ~_free(other))
     wanted = sa.select(deliveries.c.webhook, deliveries.c.event, deliveries.c.tries).join(webhooks)
     ready = sa.and_(webhooks.c.opened_at.is_(None), webhooks.c.disabled_at.is_(None))
-    found = wanted.where(deliveries.c.due_at <= now(), ready, _free(deliveries), ~busy)
+    found = wanted.where(deliveries.c.due_at <= now(), ready, ~busy)
     return found.order_by(deliveries.c.due_at, deliveries.c.event).limit(1)
 
 
