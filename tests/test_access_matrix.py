@@ -11,6 +11,7 @@ import httpx
 import pytest
 
 from outhaul.app import Outhaul
+from outhaul.dialects.commercelayer import hooks
 from outhaul.dialects.commercelayer import told as history
 from outhaul.dialects.commercelayer.routes import router
 from outhaul.export import Caller
@@ -23,10 +24,26 @@ INVALID, DENIED, MISSING = "401 INVALID_TOKEN", "401 UNAUTHORIZED", "404 RECORD_
 OTHERS = "200 without it"
 
 # What each right means, call by call. `read` stands for every GET of one export that there is.
-CALLS = ("list", "read", "create", "update", "interrupt", "start", "delete")
-MAY: dict[str, str] = dict(zip(CALLS, (OK, OK, MADE, OK, OK, OK, GONE), strict=True))
-READS_ONLY = MAY | dict.fromkeys(("create", "update", "interrupt", "start", "delete"), DENIED)
-ELSEWHERE = dict.fromkeys(CALLS, MISSING) | {"list": OTHERS, "create": MADE}
+CALLS = (
+    *("list", "read", "create", "update", "interrupt", "start", "delete", "events"),
+    *("list webhooks", "read webhook", "create webhook", "update webhook", "delete webhook"),
+)
+MAY: dict[str, str] = dict.fromkeys(CALLS, OK) | {
+    "create": MADE,
+    "delete": GONE,
+    "create webhook": MADE,
+    "delete webhook": GONE,
+}
+WRITES = ("create", "update", "interrupt", "start", "delete")
+READS_ONLY = MAY | dict.fromkeys((*WRITES, "create webhook", "update webhook", "delete webhook"), DENIED)
+ELSEWHERE = dict.fromkeys(CALLS, MISSING) | {
+    "list": OTHERS,
+    "create": MADE,
+    "events": OTHERS,
+    "list webhooks": OTHERS,
+    "create webhook": MADE,
+}
+OF_WEBHOOKS = tuple(call for call in CALLS if "webhook" in call)
 NOBODY = dict.fromkeys(CALLS, INVALID)
 BARRED = dict.fromkeys(CALLS, DENIED)
 
@@ -37,7 +54,7 @@ EXPECTED: dict[str, dict[str, str]] = {
     "a token of its own organization": MAY,
     "a token of another organization": ELSEWHERE,
     "a token that only reads": READS_ONLY,
-    "a token of other resources": ELSEWHERE | {"create": DENIED},
+    "a token of other resources": ELSEWHERE | dict.fromkeys(("create", *OF_WEBHOOKS), DENIED),
     "an expired token": NOBODY,
     "a revoked token": NOBODY,
     "an integration": MAY,
@@ -138,6 +155,13 @@ class House:
         if call == "create":
             body = {"data": {"type": "exports", "attributes": {"resource_type": "orders"}}}
             return told(self.call("POST", "/exports", token, body))
+        if call == "events":
+            fresh = self.fresh()
+            found = [self.call("GET", f"/{kind}?page[size]=25", token) for kind in LISTS]
+            (one,) = {told(shown) for shown in found}
+            return OTHERS if one == OK and not any(fresh in shown.text for shown in found) else one
+        if "webhook" in call:
+            return self.of_webhooks(call, token)
         export = self.fresh(call)
         if call == "delete":
             return told(self.call("DELETE", f"/exports/{export}", token))
@@ -147,6 +171,26 @@ class House:
             "start": {"_start": True},
         }
         return told(self.change(token, export, **changes[call]))
+
+    def of_webhooks(self, call: str, token: str) -> str:
+        about = {"topic": "exports.fail", "callback_url": "http://127.0.0.1:9/"}
+        if call == "create webhook":
+            body = {"data": {"type": "webhooks", "attributes": about}}
+            return told(self.call("POST", "/webhooks", token, body))
+        owner = self.opaque(tenant="1")
+        made = self.call("POST", "/webhooks", owner, {"data": {"type": "webhooks", "attributes": about}})
+        webhook = made.json()["data"]["id"]
+        path = f"/webhooks/{webhook}"
+        body = {"data": {"type": "webhooks", "id": webhook, "attributes": {"name": "x"}}}
+        method = {"read": "GET", "update": "PATCH", "delete": "DELETE"}.get(call.split(maxsplit=1)[0])
+        if method:
+            answer = told(self.call(method, path, token, body if method == "PATCH" else None))
+            self.call("DELETE", path, owner)
+            return answer
+        shown = self.call("GET", "/webhooks?page[size]=25", token)
+        self.call("DELETE", path, owner)
+        there = shown.status_code == 200 and webhook in shown.text
+        return OTHERS if shown.status_code == 200 and not there else told(shown)
 
 
 TOKENS: dict[str, Callable[[House], str]] = {
@@ -184,7 +228,8 @@ TOKENS: dict[str, Callable[[House], str]] = {
     "another issuer's integration": lambda house: house.foreign(iss="https://elsewhere.example.com"),
 }
 
-ROUTES = (*router.routes, *history.router.routes)
+ROUTES = (*router.routes, *history.router.routes, *hooks.router.routes)
+LISTS = ("events", "event_stores", "versions")
 
 # Every GET of one export, whoever adds it: each must answer each caller as the others do.
 READS = sorted(
@@ -207,7 +252,7 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
     place = shop(tmp_path_factory.mktemp("matrix"))
     with (
         authority() as other,
-        of_shop(place, trusted_issuers=[other.url]) as outhaul,
+        of_shop(place, trusted_issuers=[other.url], webhook_networks=["127.0.0.1"]) as outhaul,
         served(outhaul) as http,
     ):
         house = House(outhaul, http, other)
@@ -221,12 +266,15 @@ def test_the_matrix_has_a_row_for_every_caller_and_every_way_to_write() -> None:
         (method, getattr(route, "path", ""))
         for route in ROUTES
         for method in getattr(route, "methods", ())
-        if method not in {"GET", "HEAD"} and getattr(route, "path", "").startswith("/exports")
+        if method not in {"GET", "HEAD"}
     }
     assert writes == {
         ("POST", "/exports"),
         ("PATCH", "/exports/{export_id}"),
         ("DELETE", "/exports/{export_id}"),
+        ("POST", "/webhooks"),
+        ("PATCH", "/webhooks/{webhook_id}"),
+        ("DELETE", "/webhooks/{webhook_id}"),
     }
     assert "/exports/{export_id}" in READS
 

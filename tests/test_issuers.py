@@ -10,7 +10,8 @@ from typing import Any
 import jwt
 import pytest
 
-from outhaul.errors import NotSignedIn
+from outhaul import config
+from outhaul.errors import Misconfigured, NotSignedIn
 from outhaul.issuers import FRESH, LARGEST, PAUSE, STALE, Issuer, fetch
 from tests.issuing import Authority, authority, new_key
 
@@ -145,3 +146,18 @@ def test_a_redirect_is_not_followed_and_a_huge_answer_is_not_read(other: Authori
     other.answer = (200, {}, json.dumps({"keys": [], "more": "x" * (LARGEST + 1)}).encode())
     with pytest.raises(OSError, match="more than"):
         fetch(f"{other.url}/.well-known/jwks.json")
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["http://auth.example.com", "auth.example.com", "https://", "https://a.example.com/?x=1", "file:///x"],
+)
+def test_an_issuer_whose_keys_could_be_swapped_on_the_way_is_refused(url: str) -> None:
+    with pytest.raises(Misconfigured, match=r"https://auth\.example\.com"):
+        config.load({"trusted_issuers": url})
+
+
+def test_issuers_are_listed_with_commas_as_their_tokens_name_them() -> None:
+    given = "https://auth.example.com/, http://127.0.0.1:9"
+    found = config.load({"trusted_issuers": given}).trusted_issuers
+    assert found == ("https://auth.example.com", "http://127.0.0.1:9")

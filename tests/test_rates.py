@@ -213,6 +213,18 @@ def test_nobody_is_told_of_tokens_faster_than_the_limit(limited: tuple[Asker, ht
     assert http.get("/.well-known/jwks.json").status_code == 200
 
 
+def test_what_cannot_be_counted_is_let_in_and_said_in_the_log(
+    limited: tuple[Asker, httpx.Client], caplog: pytest.LogCaptureFixture
+) -> None:
+    from outhaul.ledger.tables import rates
+
+    asker, _ = limited
+    with asker.outhaul.ledger._write() as write:
+        rates.drop(write)
+    assert asker.call("GET", "/exports").status_code == 200
+    assert "cannot be counted" in caplog.text
+
+
 def test_without_rates_nothing_is_counted_and_nothing_is_told(place: Path, tmp_path: Path) -> None:
     outhaul = of_shop(place, str(tmp_path))
     with outhaul.ledger:

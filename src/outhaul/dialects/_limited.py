@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import logging
 import math
 from collections.abc import Callable, Mapping
 
@@ -13,6 +14,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from outhaul.access import Access
 from outhaul.rates import Rate, Room
+
+log = logging.getLogger("outhaul.limits")
 
 REFUSED = {
     "title": "Too many requests",
@@ -36,7 +39,12 @@ class Limited:
         if not wanted:
             await self.app(scope, receive, send)
             return
-        rooms = await run_in_threadpool(self.access.let_in, wanted)
+        try:
+            rooms = await run_in_threadpool(self.access.let_in, wanted)
+        except Exception:  # what is broken is for the dialect to say, in its own words
+            log.exception("request %s cannot be counted", scope["outhaul.trace"])
+            await self.app(scope, receive, send)
+            return
         first = next(iter(rooms.values()))
         wait = max(one.wait for one in rooms.values())
         headers = _headers(first)
