@@ -21,6 +21,7 @@ from outhaul.callbacks import Unreachable
 from outhaul.errors import TooMuch, WrongValue
 from outhaul.export import Caller
 from outhaul.ledger import Ledger
+from outhaul.ledger.events import tell
 from outhaul.ledger.outbox import BREAKS, MOST, RETRIES
 from outhaul.webhooks import Courier, Message, Webhook, Webhooks
 from tests import drafts
@@ -161,8 +162,6 @@ def test_a_message_under_way_is_held_and_the_next_one_to_its_receiver_waits(ledg
 
 
 def test_a_transaction_that_is_rolled_back_sends_nothing(ledger: Ledger, receiver: Receiver) -> None:
-    from outhaul.ledger.events import tell
-
     hook(ledger, receiver.url)
     with pytest.raises(RuntimeError), ledger._write() as write:  # noqa: PT012  # the rest is what must not happen
         tell(write, "XAyRWNUzyN", "created")
@@ -348,3 +347,17 @@ def test_what_waits_for_an_open_circuit_is_not_looked_at_and_is_sent_when_it_clo
         pass
     assert waiting(ledger) == []
     assert len({headers["Event"] for headers, _ in receiver.got}) == BREAKS + 1
+
+
+def test_a_message_that_is_written_while_the_circuit_closes_is_due(ledger: Ledger) -> None:
+    made, _ = hook(ledger, "http://127.0.0.1:9/")
+    export = drafts.create(ledger)
+    ledger.amend_webhook(made.id, "acme", {"opened_at": 1.0, "failures": BREAKS})
+    closing = threading.Thread(target=ledger.reset_circuit, args=[made.id, "acme"])
+    with ledger._write() as write:
+        tell(write, export.id, "created")
+        closing.start()
+        closing.join(0.5)
+    closing.join()
+    assert len(waiting(ledger)) == 2
+    assert all(seconds <= 0 for _, seconds in waiting(ledger))

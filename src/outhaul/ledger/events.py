@@ -62,4 +62,6 @@ def tell(write: sa.Connection, export_id: str, name: str, who: str = OURSELVES, 
     wanting = sa.select(webhooks.c.id, sa.literal(number, sa.BigInteger), due).where(
         webhooks.c.event == name, ours, webhooks.c.disabled_at.is_(None)
     )
+    # Locked, so that a circuit which closes meanwhile is either seen here, or sees what is added here.
+    wanting = wanting.with_for_update(read=True, of=webhooks)
     write.execute(deliveries.insert().from_select(["webhook", "event", "due_at"], wanting))
