@@ -52,7 +52,6 @@ def test_every_contender_that_is_here_makes_the_right_rows(run: Run) -> None:
     assert status == 0, page
     timed, untimed = ROW.findall(page), UNTIMED.findall(page)
     assert len(timed) + len(untimed) == len(CONTENDERS)
-    assert all(float(wall) > 0 for _, wall, _ in timed)
     assert {said.rpartition(" is ")[2] for _, said in untimed} <= {"not installed here"}
     ours = [contender for contender in CONTENDERS if contender.name.startswith("Outhaul")]
     assert len([name for name, *_ in timed if name.startswith("Outhaul")]) == len(ours)
