@@ -168,9 +168,19 @@ class House:
         found = self.ledger.get(export_id)
         return 0 < found.parts_done < found.parts
 
+    def ended(self, export_id: str) -> bool:
+        return self.ledger.get(export_id).status in {Status.COMPLETED, Status.FAILED}
+
+    def caught(self) -> str:
+        """An export of which some is done and some is not; one that was quicker than we look is asked for again."""
+        while True:
+            export_id = self.create()
+            until(lambda: self.running(export_id) or self.ended(export_id), "it runs")  # noqa: B023  # called here
+            if self.running(export_id):
+                return export_id
+
     def finished(self, export_id: str, patience: float = PATIENCE) -> Export:
-        ends = {Status.COMPLETED, Status.FAILED}
-        until(lambda: self.ledger.get(export_id).status in ends, f"{export_id} ends", patience)
+        until(lambda: self.ended(export_id), f"{export_id} ends", patience)
         return self.ledger.get(export_id)
 
     def files(self, export_id: str) -> dict[str, str]:

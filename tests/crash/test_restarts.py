@@ -21,8 +21,7 @@ def test_a_source_that_restarts_costs_a_generation(
 ) -> None:
     house = build(own_server.url, "sqlite")
     house.start()
-    export_id = house.create()
-    until(lambda: house.running(export_id), "it runs")
+    export_id = house.caught()
     own_server.restart("immediate")
     found = house.complete(export_id, undisturbed("postgresql"))
     assert found.generation > 1, "the instant went with the server"
@@ -34,8 +33,7 @@ def test_a_ledger_that_restarts_costs_nothing(
     expected = undisturbed("postgresql")
     house = build("postgresql", own_postgres.url)
     house.start()
-    export_id = house.create()
-    until(lambda: house.running(export_id), "it runs")
+    export_id = house.caught()
     own_postgres.restart("immediate")
 
     def ended() -> bool:
