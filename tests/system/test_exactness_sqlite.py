@@ -91,7 +91,7 @@ def fill(path: Path) -> None:
     connection.executemany("INSERT INTO lonely VALUES (?)", [(None,), ("",), ("a",), (None,)])
     connection.execute("CREATE TABLE keyed (code TEXT PRIMARY KEY, number INTEGER) WITHOUT ROWID")
     connection.executemany(
-        "INSERT INTO keyed VALUES (?, ?)", [(f"k{n:05}" + "é" * (n % 3), n) for n in range(1500)]
+        "INSERT INTO keyed VALUES (?, ?)", [(f"k{n:05}" + "é" * (n % 3), n) for n in range(400)]
     )
     connection.execute("CREATE TABLE blobbed (code BLOB PRIMARY KEY, number INTEGER)")
     connection.executemany(

@@ -119,15 +119,15 @@ def test_a_right_that_was_taken_away_is_asked_for_by_its_grant(database: str, as
             connection.execute(f"GRANT SELECT ON tags TO {guest_of(database)}")
 
 
-def test_no_more_connections_than_workers_and_one(database: str, guest_url: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("workers", [pytest.param(1, marks=pytest.mark.heavy), 2])
+def test_no_more_connections_than_workers_and_one(workers: int, guest_url: str, tmp_path: Path) -> None:
     address = urlsplit(guest_url)
-    for workers in (1, 2):
-        with proxy(str(address.hostname), int(address.port or 5432)) as between:
-            url = guest_url.replace(f":{address.port}/", f":{between.port}/")
-            _outhaul.export(
-                url, "orders", tmp_path, format="json", include="line_items", part_size=PARTS, workers=workers
-            ).complete()
-            assert between.most <= workers + 1, f"{between.most} connections with {workers} workers"
+    with proxy(str(address.hostname), int(address.port or 5432)) as between:
+        url = guest_url.replace(f":{address.port}/", f":{between.port}/")
+        _outhaul.export(
+            url, "orders", tmp_path, format="json", include="line_items", part_size=PARTS, workers=workers
+        ).complete()
+        assert between.most <= workers + 1, f"{between.most} connections with {workers} workers"
 
 
 def test_a_served_export_takes_no_more_connections_either(guest_url: str, tmp_path: Path) -> None:
