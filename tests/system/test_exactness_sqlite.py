@@ -91,7 +91,7 @@ def fill(path: Path) -> None:
     connection.executemany("INSERT INTO lonely VALUES (?)", [(None,), ("",), ("a",), (None,)])
     connection.execute("CREATE TABLE keyed (code TEXT PRIMARY KEY, number INTEGER) WITHOUT ROWID")
     connection.executemany(
-        "INSERT INTO keyed VALUES (?, ?)", [(f"k{n:05}" + "é" * (n % 3), n) for n in range(400)]
+        "INSERT INTO keyed VALUES (?, ?)", [(f"k{n:05}" + "é" * (n % 3), n) for n in range(1500)]
     )
     connection.execute("CREATE TABLE blobbed (code BLOB PRIMARY KEY, number INTEGER)")
     connection.executemany(
@@ -123,7 +123,7 @@ def fill(path: Path) -> None:
         "INSERT INTO children VALUES (?, ?, ?)",
         [(n, chosen.choice([None, n % 50]), chosen.choice(EVERYTHING)) for n in range(200)],
     )
-    connection.executemany("INSERT INTO toys VALUES (?, ?, ?)", [(n, n % 190, n / 7) for n in range(400)])
+    connection.executemany("INSERT INTO toys VALUES (?, ?, ?)", [(n, n % 190, n / 7) for n in range(1500)])
     connection.commit()
     connection.close()
 
@@ -143,7 +143,7 @@ def asker(path: Path, room: Path) -> Iterator[Asker]:
 @pytest.fixture(scope="module")
 def divider(path: Path, room: Path) -> Iterator[Asker]:
     """Asks a service that cuts everything into many parts."""
-    with _outhaul.serving(f"sqlite:///{path}", room / "divider", part_bytes=2000, workers=2) as service:
+    with _outhaul.serving(f"sqlite:///{path}", room / "divider", part_bytes=5000, workers=2) as service:
         yield service.asker()
 
 
