@@ -35,7 +35,7 @@ POINTS = [
 OFTEN = {
     "postgresql": {
         *("in_plan", "in_part:3", "before_settle:2", "after_settle:2"),
-        *("~in_part:3", "~before_settle:2", "kill", "freeze", "cut"),
+        *("~in_part:3", "~before_settle:2", "kill", "freeze"),
     },
     "sqlite": {"in_part:3", "~in_part:3"},
 }

@@ -67,8 +67,9 @@ def rows_in(chunks: Iterable[bytes]) -> int:
             file.write(chunk)
         file.seek(0)
         try:
-            with pq.ParquetFile(file) as found:
-                return sum(len(batch) for batch in found.iter_batches())
+            # Threads that read ahead could outlive us, and end the process that waits for nobody.
+            with pq.ParquetFile(file, pre_buffer=False) as found:
+                return sum(len(batch) for batch in found.iter_batches(use_threads=False))
         except (pa.ArrowException, OSError):
             return -1
 
