@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +35,7 @@ POINTS = [
 OFTEN = {
     "postgresql": {
         *("in_plan", "in_part:3", "before_settle:2", "after_settle:2"),
-        *("~in_part:3", "~before_settle:2", "kill", "freeze"),
+        *("~in_part:3", "~before_settle:2", "kill", "freeze", "cut"),
     },
     "sqlite": {"in_part:3", "~in_part:3"},
 }
@@ -85,9 +85,16 @@ def test_a_worker_frozen_beyond_its_lease_is_fenced_off_when_it_wakes(
     assert frozen.is_running(), "it had nothing to say, and goes on with other work"
 
 
+@pytest.fixture
+def watcher(shops: dict[str, str]) -> Iterator[psycopg.Connection[Any]]:
+    """Connected before it is needed: another worker takes a part whose lease is over, and could be done by then."""
+    with psycopg.connect(shops["postgresql"], autocommit=True) as connection:
+        yield connection
+
+
 @pytest.mark.parametrize(("_", "ledger", "way"), on_both("kill", "freeze", "cut"))
 def test_a_keeper_that_is_lost_costs_a_generation(
-    build: Build, undisturbed: Expected, shops: dict[str, str], _: str, ledger: str, way: str
+    build: Build, undisturbed: Expected, watcher: psycopg.Connection[Any], _: str, ledger: str, way: str
 ) -> None:
     expected = undisturbed("postgresql")
     house = build("postgresql", ledger)
@@ -103,18 +110,16 @@ def test_a_keeper_that_is_lost_costs_a_generation(
         until(lambda: house.ledger.get(export_id).generation > 1, "its lease is over")
         keeper.send_signal(signal.SIGCONT)
     else:
-        with psycopg.connect(shops["postgresql"], autocommit=True) as connection:
-            connection.execute(
-                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
-                "WHERE application_name LIKE 'outhaul keeper%' AND datname = current_database()"
-            )
+        watcher.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+            "WHERE application_name LIKE 'outhaul keeper%' AND datname = current_database()"
+        )
     until(lambda: house.ledger.get(export_id).generation > 1, "all begins anew")
     for one in house.children("outhaul.worker"):
         one.send_signal(signal.SIGCONT)
     house.complete(export_id, expected)
-    with psycopg.connect(shops["postgresql"], autocommit=True) as connection:
-        asked = "SELECT count(*) FROM pg_stat_activity WHERE application_name LIKE %s"
-        until(lambda: connection.execute(asked, (f"%{export_id}%",)).fetchone() == (0,), "no session is left")
+    asked = "SELECT count(*) FROM pg_stat_activity WHERE application_name LIKE %s"
+    until(lambda: watcher.execute(asked, (f"%{export_id}%",)).fetchone() == (0,), "no session is left")
 
 
 @pytest.mark.parametrize(("source", "ledger"), HOUSES)
