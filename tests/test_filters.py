@@ -19,6 +19,7 @@ from outhaul.catalog import Catalog, Type
 from outhaul.filters import EVERYTHING, OPS
 from tests import databases
 from tests.databases import Database
+from tests.slow_filters import BLANK, like
 
 TEXTS: list[str | None] = [
     *(
@@ -107,21 +108,6 @@ ASKED = [
         "-",
     ),
 ]
-BLANK = " \t\n\v\f\r"
-
-
-def like(text: str, pattern: str) -> bool:
-    """SQL's LIKE, read character by character: `%` any run, `_` any one, a backslash takes the meaning away."""
-    if not pattern:
-        return not text
-    head, rest = pattern[0], pattern[1:]
-    if head == "%":
-        return any(like(text[start:], rest) for start in range(len(text) + 1))
-    if head == "\\":
-        head, rest = rest[0], rest[1:]
-    elif head == "_":
-        return text != "" and like(text[1:], rest)
-    return text.startswith(head) and like(text[1:], rest)
 
 
 def bytewise(compare: Callable[[Any, Any], bool]) -> Callable[[str, str], bool]:
