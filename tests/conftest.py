@@ -1,15 +1,17 @@
-"""Fixtures that all tests share: PostgreSQL servers, one set for a whole run, and fresh databases on them."""
+"""Fixtures that all tests share: PostgreSQL servers, one set for a whole run, fresh databases on them, and ledgers."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
 import pytest
 
-from tests import postgres
+from outhaul.ledger import Ledger
+from tests import drafts, postgres
 from tests.postgres import Server
 
 GIVEN = os.environ.get("TEST_POSTGRES_URL", "").split()
@@ -95,6 +97,22 @@ def postgres_module_url(postgres_server: Server) -> Iterator[str]:
     """As `postgres_url`, but one database for all tests of a module."""
     with postgres_server.database(f"test_{uuid4().hex}") as url:
         yield url
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """An empty database of each kind that a ledger can live in."""
+    if request.param == "sqlite":
+        return drafts.sqlite_url(tmp_path)
+    found: str = request.getfixturevalue("postgres_url")
+    return found
+
+
+@pytest.fixture
+def ledger(url: str) -> Iterator[Ledger]:
+    """A fresh ledger in each of them."""
+    with drafts.opened(url) as ledger:
+        yield ledger
 
 
 @pytest.fixture

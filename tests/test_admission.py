@@ -3,31 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime
-from pathlib import Path
 
 import pytest
 
 from outhaul.ledger import Delivery, Ledger
 from tests import drafts
 from tests.drafts import TERMS, claimed, create, fragment, only, plan_out
-
-
-@pytest.fixture(params=["sqlite", "postgresql"])
-def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    if request.param == "sqlite":
-        return drafts.sqlite_url(tmp_path)
-    found: str = request.getfixturevalue("postgres_url")
-    return found
-
-
-@pytest.fixture
-def ledger(url: str) -> Iterator[Ledger]:
-    with drafts.opened(url) as ledger:
-        yield ledger
 
 
 def tenants(ledger: Ledger, deliveries: tuple[Delivery, ...]) -> list[str | None]:

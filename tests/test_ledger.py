@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import stat
 import threading
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -20,20 +19,6 @@ from tests import drafts
 from tests.drafts import claimed, create, fragment, only, plan_out, states
 
 BOTH = ["sqlite", "postgresql"]
-
-
-@pytest.fixture(params=BOTH)
-def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    if request.param == "sqlite":
-        return drafts.sqlite_url(tmp_path)
-    found: str = request.getfixturevalue("postgres_url")
-    return found
-
-
-@pytest.fixture
-def ledger(url: str) -> Iterator[Ledger]:
-    with drafts.opened(url) as ledger:
-        yield ledger
 
 
 def test_a_ledger_file_is_for_its_owner_alone(tmp_path: Path) -> None:

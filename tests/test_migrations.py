@@ -6,7 +6,6 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-import pytest
 import sqlalchemy as sa
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
@@ -19,14 +18,6 @@ from outhaul.ledger.tables import metadata
 from tests import drafts
 
 MIGRATIONS = Path(outhaul.ledger.__file__).parent / "migrations"
-
-
-@pytest.fixture(params=["sqlite", "postgresql"])
-def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    if request.param == "sqlite":
-        return drafts.sqlite_url(tmp_path)
-    found: str = request.getfixturevalue("postgres_url")
-    return found
 
 
 def empty_again(url: str) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -252,14 +251,6 @@ def run(url: str, examples: int, steps: int) -> None:
             suppress_health_check=list(HealthCheck),
         ),
     )
-
-
-@pytest.fixture(params=["sqlite", "postgresql"])
-def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    if request.param == "sqlite":
-        return drafts.sqlite_url(tmp_path)
-    found: str = request.getfixturevalue("postgres_url")
-    return found
 
 
 def test_no_order_of_faults_loses_or_doubles_a_part(url: str) -> None:

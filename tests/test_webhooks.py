@@ -37,20 +37,6 @@ def write(message: Message) -> tuple[bytes, Mapping[str, str]]:
     return message.event.name.encode(), {"Event": str(message.event.id), "Secret": message.secret}
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
-def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    if request.param == "sqlite":
-        return drafts.sqlite_url(tmp_path)
-    found: str = request.getfixturevalue("postgres_url")
-    return found
-
-
-@pytest.fixture
-def ledger(url: str) -> Iterator[Ledger]:
-    with drafts.opened(url) as ledger:
-        yield ledger
-
-
 @pytest.fixture
 def receiver() -> Iterator[Receiver]:
     with receiving() as receiver:
