@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import UTC, datetime
-from pathlib import Path
 
 import pytest
 
@@ -16,15 +14,6 @@ from tests.drafts import claimed, create, fragment, hold, only, plan_out, states
 
 LOST = SnapshotLost("The instant is gone.").as_data()
 CHANGED = SchemaChanged("orders was rewritten.").as_data()
-
-
-@pytest.fixture(params=["sqlite", "postgresql"])
-def ledger(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Ledger]:
-    url = (
-        drafts.sqlite_url(tmp_path) if request.param == "sqlite" else request.getfixturevalue("postgres_url")
-    )
-    with drafts.opened(url) as ledger:
-        yield ledger
 
 
 def test_a_wish_is_met_by_one_keeper(ledger: Ledger) -> None:

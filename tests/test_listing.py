@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,19 +10,9 @@ import pytest
 from outhaul.errors import UnknownField, UnknownPredicate, WrongValue
 from outhaul.export import Export, Sight
 from outhaul.ledger import SORTABLE, Ledger
-from tests import drafts
 from tests.drafts import create, plan_out
 
 ACME = Sight("acme")
-
-
-@pytest.fixture(params=["sqlite", "postgresql"])
-def ledger(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Ledger]:
-    url = (
-        drafts.sqlite_url(tmp_path) if request.param == "sqlite" else request.getfixturevalue("postgres_url")
-    )
-    with drafts.opened(url) as ledger:
-        yield ledger
 
 
 @pytest.fixture
