@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from importlib.resources import as_file, files
 from pathlib import Path
 from typing import Any, Self
 
@@ -129,6 +128,8 @@ def _create(connection: sa.Connection) -> None:
 
 
 def _upgrade(connection: sa.Connection) -> None:
+    from importlib.resources import as_file, files
+
     from alembic import command
     from alembic.config import Config
 
