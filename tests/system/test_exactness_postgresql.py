@@ -104,16 +104,16 @@ ENDINGS = {"gzip": ".gz", "zstd": ".zst"}
 
 @pytest.mark.parametrize("compress", [None, *ENDINGS])
 def test_the_command_line_writes_the_same_however_it_is_compressed(
-    form: str, compress: str | None, database: str, psql: str, tmp_path: Path
+    any_form: str, compress: str | None, database: str, psql: str, tmp_path: Path
 ) -> None:
     options: dict[str, Any] = {"compress": compress} if compress else {}
-    if fields := fitting(form, "nasty"):
+    if fields := fitting(any_form, "nasty"):
         options["fields"] = ",".join(fields)
-    run = _outhaul.export(database, "nasty", tmp_path, format=form, **options).complete()
-    around = ENDINGS.get(compress or "", "") if form not in _oracle.TYPED else ""
-    assert run.file.name == f"nasty.{form}{around}"
+    run = _outhaul.export(database, "nasty", tmp_path, format=any_form, **options).complete()
+    around = ENDINGS.get(compress or "", "") if any_form not in _oracle.TYPED else ""
+    assert run.file.name == f"nasty.{any_form}{around}"
     assert (run.data == _oracle.plain(run.data)) is (not around)
-    check_flat(form, run.data, database, psql, f"{all_of(form, 'nasty')} ORDER BY id")
+    check_flat(any_form, run.data, database, psql, f"{all_of(any_form, 'nasty')} ORDER BY id")
 
 
 def test_several_parts_hold_the_same_lines(form: str, divider: Asker, database: str, psql: str) -> None:

@@ -194,6 +194,7 @@ def test_interrupted_and_started_twice_ends_with_the_same_file(
     assert _oracle.counted(_oracle.rows(form, asker.file(export_id))) == undisturbed[f"{resource}.{form}"]
 
 
+@pytest.mark.heavy  # quick ones of this kind are in tests/crash
 def test_everybody_killed_at_once_and_a_new_start_end_with_the_same_file(
     service: Service, undisturbed: dict[str, dict[str, int]]
 ) -> None:

@@ -147,11 +147,11 @@ def test_each_company_gets_all_of_its_own_and_nothing_else(
 
 @pytest.mark.parametrize("resource", RESOURCES)
 def test_no_include_leads_to_the_other_company(
-    form: str, resource: str, service: Service, askers: dict[int, Asker]
+    any_form: str, resource: str, service: Service, askers: dict[int, Asker]
 ) -> None:
     every = [".".join(path) for path, _ in paths(resource, 2) if path not in BACK]
     for company, includes in ((ALPHA, every), (OMEGA, every), (ALPHA, every[:1]), (ALPHA, every[-1:])):
-        export_id = askers[company].create(resource, form, includes=includes, **openly(form))
+        export_id = askers[company].create(resource, any_form, includes=includes, **openly(any_form))
         data = _oracle.plain(askers[company].file(export_id))
         assert canaries(company) in data
         assert canaries(other(company)) not in data, includes
