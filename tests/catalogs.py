@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from outhaul.catalog import Catalog, Field, Relationship, Resource, Segment, TenantRule, Type
+from outhaul.catalog import Catalog, Field, Relationship, Resource, Segment, Type, Whose
 from outhaul.export import Caller, Draft, Selection
 from outhaul.plan import Plan, build
 
@@ -52,7 +52,7 @@ SHOP = Catalog(
                 number("id"),
                 field("name"),
                 ways=(many("customers", "customers", "company"),),
-                tenant=TenantRule((), "id"),
+                tenant=Whose((), "id"),
             ),
             resource(
                 "customers",
@@ -61,7 +61,7 @@ SHOP = Catalog(
                 number("company_id"),
                 hidden=(field("password"),),
                 ways=(one("company", "companies"), many("orders", "orders", "customer")),
-                tenant=TenantRule((), "company_id"),
+                tenant=Whose((), "company_id"),
             ),
             resource(
                 "logs",
@@ -69,7 +69,7 @@ SHOP = Catalog(
                 number("order_id"),
                 key=(),
                 ways=(one("order", "orders"),),
-                tenant=TenantRule((), "line"),
+                tenant=Whose((), "line"),
             ),
             resource(
                 "line_items",
@@ -78,7 +78,7 @@ SHOP = Catalog(
                 number("sku_id"),
                 field("qty", Type.INTEGER),
                 ways=(one("order", "orders"), one("sku", "skus"), many("options", "options", "line_item")),
-                tenant=TenantRule(("order", "customer"), "company_id"),
+                tenant=Whose(("order", "customer"), "company_id"),
             ),
             resource(
                 "options",
@@ -86,7 +86,7 @@ SHOP = Catalog(
                 number("line_item_id"),
                 field("name"),
                 ways=(one("line_item", "line_items"), many("values", "values", "option")),
-                tenant=TenantRule(("line_item", "order", "customer"), "company_id"),
+                tenant=Whose(("line_item", "order", "customer"), "company_id"),
             ),
             resource(
                 "orders",
@@ -104,7 +104,7 @@ SHOP = Catalog(
                     Segment("big", {"line_items_qty_gt": 100}),
                     Segment("secret", {"customer_password_eq": "x"}),
                 ),
-                tenant=TenantRule(("customer",), "company_id"),
+                tenant=Whose(("customer",), "company_id"),
                 fixed={"deleted_at_null": True},
             ),
             resource("skus", number("id"), field("code")),

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from outhaul.catalog import Catalog, Hidden, Resource, TenantRule
+from outhaul.catalog import Catalog, Hidden, Resource, Whose
 from outhaul.ceilings import Ceiling
 from tests.catalogs import SHOP
 
@@ -21,7 +21,8 @@ CHANGES: dict[str, Any] = {
     "unique": (("code",),),
     "relationships": (),
     "segments": (),
-    "tenant": TenantRule((), "id"),
+    "tenant": Whose((), "id"),
+    "scopes": {"market": {"id": Whose((), "id")}},
     "fixed": {},
     "columns": (),
     "ways": (),

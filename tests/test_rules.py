@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from outhaul import errors, filters, plan
-from outhaul.catalog import Catalog, Segment, TenantRule, Type
-from outhaul.export import Caller, Draft, Selection
+from outhaul.catalog import Catalog, Segment, Type, Whose
+from outhaul.export import Caller, Draft, Scope, Selection
 from outhaul.filters import All, Condition, Either, Exists, Hop, Not, every
 from outhaul.plan import build, places
 from tests.catalogs import EVERYBODY, FORMATS, SHOP, planned
@@ -196,13 +196,102 @@ def test_a_token_of_some_resources_reads_these_alone(
 
 
 def test_a_rule_may_stand_on_hidden_columns_and_resources() -> None:
-    customers = replace(SHOP.resources["customers"], tenant=TenantRule((), "password"))
+    customers = replace(SHOP.resources["customers"], tenant=Whose((), "password"))
     orders = SHOP.resources["orders"]
-    shown = {"orders": replace(orders, relationships=(), tenant=TenantRule(("customer",), "password"))}
+    shown = {"orders": replace(orders, relationships=(), tenant=Whose(("customer",), "password"))}
     catalog = Catalog(SHOP.source, shown, behind={"customers": customers})
     made = build(catalog, Draft((Selection("orders"),)), ACME, formats=FORMATS)
     test = filters.Test("password", Type.TEXT, "text", "eq", ("7",))
     assert over("customers", "customer_id", test) in parts(made.selections[0].where)
+
+
+EUROPE = replace(EVERYBODY, scopes=(Scope("market", "id", ("7",)), Scope("market", "code", ("eu", "uk"))))
+MARKETS: dict[str, dict[str, Whose]] = {
+    "customers": {"id": Whose((), "company_id"), "code": Whose(("company",), "name")},
+    "orders": {"id": Whose(("customer",), "company_id"), "code": Whose(("customer", "company"), "name")},
+    "line_items": {},
+}
+SCOPED = replace(
+    SHOP,
+    resources={
+        name: replace(one, scopes={"market": MARKETS[name]} if name in MARKETS else {})
+        for name, one in SHOP.resources.items()
+    },
+)
+NAMED = filters.Test("name", Type.TEXT, "text", "in", ("eu", "uk"))
+OF_EUROPE: dict[str, Condition] = {
+    "customers": Either((owned("company_id"), over("companies", "company_id", NAMED))),
+    "orders": Either(
+        (
+            over("customers", "customer_id", owned("company_id")),
+            over("customers", "customer_id", over("companies", "company_id", NAMED)),
+        )
+    ),
+    "line_items": filters.EVERYTHING,
+}
+
+
+def scoped(asked: Selection, caller: Caller = EUROPE) -> plan.Plan:
+    return build(SCOPED, Draft((asked,), scoped=True), caller, formats=FORMATS)
+
+
+def test_a_scoped_draft_carries_the_callers_scope_at_every_node_and_hop() -> None:
+    asked = {"line_items_order_code_eq": "x"}
+    made = scoped(Selection("orders", includes=("customer", "line_items"), filters=asked, segments=("big",)))
+    assert made.scopes == EUROPE.scopes
+    root = made.selections[0]
+    for _, node in places(root):
+        assert node.rules == every(OF_EUROPE[node.resource], *([KEPT] if node.resource == "orders" else []))
+        assert set(parts(node.rules)) <= set(parts(node.where))
+    line, big = (one for one in parts(root.where) if one not in parts(root.rules))
+    assert isinstance(line, Exists)
+    assert isinstance(line.that, Exists)
+    assert {OF_EUROPE["orders"], KEPT} <= set(parts(line.that.that))
+    assert isinstance(big, Exists)
+    assert plan.from_data(plan.to_data(made)) == made
+
+
+def test_a_draft_that_is_not_scoped_knows_nothing_of_scopes() -> None:
+    made = build(SCOPED, Draft((Selection("skus"),)), EUROPE, formats=FORMATS)
+    assert (made.scopes, made.selections[0].where) == ((), filters.EVERYTHING)
+
+
+@pytest.mark.parametrize(
+    ("asked", "wrong"),
+    [
+        (Selection("skus"), "skus"),
+        (Selection("line_items", includes=("sku",)), "skus"),
+        (Selection("line_items", filters={"sku_code_eq": "x"}), "skus"),
+        (Selection("line_items", ("options.name",)), "options"),
+    ],
+)
+def test_a_resource_without_a_rule_for_the_scope_is_closed_to_scoped_drafts(
+    asked: Selection, wrong: str
+) -> None:
+    with pytest.raises(errors.WrongValue) as caught:
+        scoped(asked)
+    assert (caught.value.where, caught.value.wrong) == (("scoped",), wrong)
+
+
+def test_a_kind_that_has_no_rule_does_not_count_beside_one_that_has() -> None:
+    store = Scope("store", "id", ("s",))
+    both = replace(EUROPE, scopes=(store, *EUROPE.scopes))
+    assert scoped(Selection("customers"), both).selections == scoped(Selection("customers")).selections
+    with pytest.raises(errors.WrongValue):
+        scoped(Selection("customers"), replace(EUROPE, scopes=(store,)))
+
+
+def test_a_scope_that_is_named_otherwise_than_the_rule_is_refused_and_not_left_out() -> None:
+    by_tag = replace(EUROPE, scopes=(*EUROPE.scopes, Scope("market", "tag", ("new",))))
+    with pytest.raises(errors.WrongValue, match="no rule for the market tag"):
+        scoped(Selection("customers"), by_tag)
+
+
+def test_a_scope_that_no_row_can_have_is_refused() -> None:
+    lost = replace(EUROPE, scopes=(Scope("market", "id", ("xYZ",)),))
+    with pytest.raises(errors.WrongValue, match="belongs to the market xYZ") as caught:
+        scoped(Selection("customers"), lost)
+    assert caught.value.where == ("scoped",)
 
 
 def test_the_rules_are_explained_as_data_for_each_place() -> None:

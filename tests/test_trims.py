@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from outhaul.catalog import Catalog, Field, Hidden, Relationship, Resource, Segment, TenantRule, Type
+from outhaul.catalog import Catalog, Field, Hidden, Relationship, Resource, Segment, Type, Whose
 from outhaul.errors import Misconfigured
 from outhaul.trims import load
 from tests.databases import SHOP, postgresql, sqlite
@@ -190,7 +191,7 @@ def test_rules_and_segments_are_kept_as_data(trim: Trim) -> None:
         fixed = { "order.deleted_at_null" = true }
         """
     )
-    assert catalog.resources["line_items"].tenant == TenantRule(("order", "customer"), "company_id")
+    assert catalog.resources["line_items"].tenant == Whose(("order", "customer"), "company_id")
     assert catalog.resources["orders"].fixed == {"deleted_at_null": True}
     assert catalog.resources["orders"].segments == (
         Segment(
@@ -201,11 +202,50 @@ def test_rules_and_segments_are_kept_as_data(trim: Trim) -> None:
     )
 
 
+def test_scopes_are_rules_by_kind_and_by_what_names_them(trim: Trim) -> None:
+    catalog = trim(
+        """
+        [resources.customers]
+        scopes = { market = "company_id", store = false }
+        [resources.orders.scopes]
+        market = { id = "customer.company_id", code = "customer.company.name" }
+        """
+    )
+    assert catalog.resources["customers"].scopes == {"market": {"id": Whose((), "company_id")}, "store": {}}
+    assert catalog.resources["orders"].scopes == {
+        "market": {
+            "id": Whose(("customer",), "company_id"),
+            "code": Whose(("customer", "company"), "name"),
+        }
+    }
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ('scopes = { markt = "id" }', "resources.orders.scopes.markt: there is no scope 'markt'"),
+        ('scopes = { market = "buyer.id" }', "there is no relationship of orders 'buyer'"),
+        (
+            'scopes = { market = { code = "customer.nam" } }',
+            "resources.orders.scopes.market.code: there is no",
+        ),
+        (
+            'scopes = { market = { name = "id" } }',
+            "resources.orders.scopes.market.name: there is no key 'name'",
+        ),
+        ("scopes = { market = true }", "resources.orders.scopes.market"),
+    ],
+)
+def test_a_slip_in_a_scope_is_the_owners_to_see(trim: Trim, text: str, told: str) -> None:
+    with pytest.raises(Misconfigured, match=re.escape(told)):
+        trim(f"[resources.orders]\n{text}\n[resources.customers]")
+
+
 def test_a_rule_may_walk_through_what_is_not_offered(trim: Trim) -> None:
     catalog = trim(
         '[resources.line_items]\ntenant = "order.customer.company_id"\n[resources.orders]\ntable = "skus"'
     )
-    assert catalog.resources["line_items"].tenant == TenantRule(("order", "customer"), "company_id")
+    assert catalog.resources["line_items"].tenant == Whose(("order", "customer"), "company_id")
     assert ways(catalog.resources["line_items"]) == {}
     order = next(one for one in catalog.resources["line_items"].ways if one.name == "order")
     assert catalog.resource(order.target).table == "orders"

@@ -7,10 +7,11 @@ import re
 import secrets
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
+from outhaul import scopes
 from outhaul.ceilings import UNLIMITED, Ceiling
 from outhaul.errors import Misconfigured, NotAllowed, NotFound, NotSignedIn, WrongValue
 from outhaul.export import Caller
@@ -24,8 +25,6 @@ PREFIX = "oh_"  # tells people and scanners of leaked secrets what this is
 CLIENT, SECRET = "ohc_", "ohs_"
 SHAPE = re.compile(r"oh_[A-Za-z0-9_-]{43}")  # 256 random bits
 SIGNED = re.compile(r"[\w-]+\.[\w-]+\.[\w-]+", re.ASCII)
-SCOPE = re.compile(r"(?:market|store|stock_location):(?:(?:id|code):)?[\w-]{1,80}", re.ASCII)
-EVERYTHING = "market:all"
 MARGIN = timedelta(hours=1)  # for which a retired key is believed longer than its last token can be good
 
 # The kinds of clients that there can be here, with whether they sign in by a secret.
@@ -133,7 +132,8 @@ class Access:
         whatever its token says."""
         application, organization = _object(claims, "application"), _object(claims, "organization")
         if claims["iss"] == self.issuer:
-            return self._known(self.ledger.find_client(str(application.get("id"))))
+            known = self._known(self.ledger.find_client(str(application.get("id"))))
+            return replace(known, scopes=scopes.granted(str(claims.get("scope"))))
         tenant, name = organization.get("id"), application.get("id")
         if not isinstance(tenant, str) or not tenant or not isinstance(name, str) or not name:
             raise refusal()
@@ -143,6 +143,7 @@ class Access:
             name=name,
             tenant=tenant,
             exports=application.get("kind") in EXPORTING and not customer,
+            scopes=scopes.claimed(claims),
         )
 
     def _known(self, found: Token | None) -> Caller:
@@ -154,8 +155,8 @@ class Access:
     def grant(self, client_id: str, secret: str | None, scope: str | None = None) -> Grant:
         """A signed token for a client that proves to be itself; NotSignedIn. WrongValue for a scope that is none."""
         client = self._client(client_id, secret)
-        granted = scope or EVERYTHING
-        if not all(SCOPE.fullmatch(one) for one in granted.split(" ")) or len(granted) > 1_000:
+        granted = scope or scopes.EVERYTHING
+        if not all(scopes.SHAPE.fullmatch(one) for one in granted.split(" ")) or len(granted) > 1_000:
             raise WrongValue(
                 "The scope is none.", hint="Write market:id:ID or market:code:CODE.", where=("scope",)
             )
@@ -287,19 +288,13 @@ def _claims(client: Token, scope: str) -> dict[str, Any]:
         "scope": scope,
         "test": False,
     }
-    named = {kind: _named(scope, kind) for kind in ("market", "stock_location")}
-    if any(named.values()):
+    named = {one.kind: list(one.values) for one in scopes.granted(scope) if one.by == "id"}
+    if named.keys() & {"market", "stock_location"}:
         claims["market"] = {
-            "id": named["market"],
+            "id": named.get("market", []),
             "price_list_id": None,
-            "stock_location_ids": named["stock_location"],
+            "stock_location_ids": named.get("stock_location", []),
             "geocoder_id": None,
             "allows_external_prices": False,
         }
     return claims
-
-
-def _named(scope: str, kind: str) -> list[str]:
-    """The ids in a scope: `market:id:xYZ` and, as it was once written, `market:1234`."""
-    found = (re.fullmatch(rf"{kind}:(?:id:)?([\w-]+)", one) for one in scope.split(" "))
-    return [one[1] for one in found if one and one[1] != "all"]

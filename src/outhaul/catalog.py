@@ -11,6 +11,9 @@ from typing import Any
 
 from outhaul.ceilings import UNLIMITED, Ceiling
 
+# What a token can be for, narrower than a tenant.
+SCOPES = ("market", "stock_location", "store", "price_list")
+
 
 class Type(StrEnum):
     """What a field holds, in core words; the database's own word is `Field.native`."""
@@ -76,8 +79,9 @@ class Segment:
 
 
 @dataclass(frozen=True, slots=True)
-class TenantRule:
-    """Where a row's tenant stands: relationship names to walk, then a column of the last resource."""
+class Whose:
+    """Where it stands whose a row is, which tenant's or market's: relationship names to walk, then a column of the
+    last resource."""
 
     path: tuple[str, ...]
     column: str
@@ -96,7 +100,10 @@ class Resource:
     unique: tuple[tuple[str, ...], ...] = ()  # other column sets that are unique (NULLs apart)
     relationships: tuple[Relationship, ...] = ()
     segments: tuple[Segment, ...] = ()
-    tenant: TenantRule | None = None
+    tenant: Whose | None = None
+    scopes: Mapping[str, Mapping[str, Whose]] = field(
+        default_factory=dict
+    )  # by kind of SCOPES, then by what names it (id, code); a kind without any: the rows are everybody's
     fixed: Mapping[str, Any] = field(default_factory=dict)  # predicate -> value; no caller can lift it
     columns: tuple[
         Field, ...

@@ -36,9 +36,18 @@ ACTIVE = frozenset({Status.CREATED, Status.QUEUED, Status.RUNNING})
 
 
 @dataclass(frozen=True, slots=True)
+class Scope:
+    """What a token is for: rows of any of these markets, stock locations, ... `by`: what the values are: id or code."""
+
+    kind: str
+    by: str
+    values: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Caller:
     """Who asks. `tenant` None with `all_tenants` False never happens: access refuses to make it. `exports`: whether
-    exports are for this kind of caller at all."""
+    exports are for this kind of caller at all. `scopes`: to what a draft that is `scoped` is narrowed."""
 
     id: str
     name: str
@@ -48,6 +57,7 @@ class Caller:
     read_only: bool = False
     ceiling: Ceiling = UNLIMITED
     exports: bool = True
+    scopes: tuple[Scope, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +124,7 @@ class Draft:
     metadata: Mapping[str, Any] = field(default_factory=dict)
     profile: str = "machine"  # of CSV: machine | spreadsheet
     delimiter: str = ","  # of CSV: , ; | or a tab, or comma, semicolon, pipe, tab
+    scoped: bool = False  # only rows of the caller's scopes
     dialect: str = ""
     wire: Mapping[str, Any] = field(default_factory=dict)  # the asker's own words, for rendering them back
 

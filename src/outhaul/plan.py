@@ -10,8 +10,9 @@ from outhaul import filters
 from outhaul.catalog import Catalog, Field, Resource, Type
 from outhaul.ceilings import UNLIMITED, Ceiling
 from outhaul.conditions import hops
-from outhaul.errors import Malformed, NoKey, UnknownResource, UnknownSegment, UnknownSibling, WrongValue
-from outhaul.export import Caller, Draft, Selection
+from outhaul.draft import consistency_of, formats_of, one_of, size_of
+from outhaul.errors import Malformed, NoKey, UnknownResource, UnknownSegment
+from outhaul.export import Caller, Draft, Scope, Selection
 from outhaul.filters import EVERYTHING, Condition, every
 from outhaul.predicates import Reader, hint, nearest, too_much
 from outhaul.rules import Rules
@@ -103,6 +104,7 @@ class Plan:
     consistency: str = (
         "snapshot"  # "part": each part is; "none": a foreign table is read, which no instant here holds
     )
+    scopes: tuple[Scope, ...] = ()
 
 
 def build(
@@ -124,43 +126,30 @@ def build(
     """
     if not draft.selections:
         raise Malformed("An export needs at least one resource.", where=("selections",))
-    asker = _Asker(catalog, caller, limits, ceiling)
+    scopes = caller.scopes if draft.scoped else ()
+    asker = _Asker(catalog, replace(caller, scopes=scopes), limits, ceiling)
     several = len(draft.selections) > 1
     nodes = tuple(
         asker.selection(one, draft, ("selections", number) if several else ())
         for number, one in enumerate(draft.selections)
     )
-    made_as = _formats(draft, formats)
+    made_as = formats_of(draft, formats)
     if draft.compress is not None:
         for name in made_as:
-            _known("compression", draft.compress, (compressions or {}).get(name, ()), ("compress",))
+            one_of("compression", draft.compress, (compressions or {}).get(name, ()), ("compress",))
     return Plan(
         source=catalog.source,
         selections=nodes,
         formats=made_as,
         compress=draft.compress,
-        part_bytes=_size(draft, "part_bytes") or part_bytes,
-        fragment_bytes=_size(draft, "fragment_bytes"),
-        fragment_rows=_size(draft, "fragment_rows"),
+        part_bytes=size_of(draft, "part_bytes") or part_bytes,
+        fragment_bytes=size_of(draft, "fragment_bytes"),
+        fragment_rows=size_of(draft, "fragment_rows"),
         tenant=caller.tenant,
+        scopes=scopes,
         catalog=catalog.fingerprint,
-        consistency="none" if any(_distant(catalog, root) for root in nodes) else _consistency(draft),
+        consistency="none" if any(_distant(catalog, root) for root in nodes) else consistency_of(draft),
     )
-
-
-def _consistency(draft: Draft) -> str:
-    """Parts of several instants must have borders that no update can move a row across."""
-    where, known = ("consistency",), ("snapshot", "part")
-    if draft.consistency not in known:
-        message = f"There is no consistency {draft.consistency!r}."
-        raise WrongValue(message, hint=hint(known), where=where, wrong=draft.consistency, choices=known)
-    if draft.consistency == "part" and any(one.sort for one in draft.selections):
-        message = "A sorted export is of one instant: an update between two parts could move a row past both."
-        raise WrongValue(message, hint="Leave out the order, or the consistency.", where=where, wrong="part")
-    if draft.consistency == "part" and len(draft.formats) > 1:
-        message = "Parts of their own instants differ from format to format."
-        raise WrongValue(message, hint="Ask for one format.", where=where, wrong="part")
-    return draft.consistency
 
 
 def _distant(catalog: Catalog, root: Node) -> bool:
@@ -170,29 +159,6 @@ def _distant(catalog: Catalog, root: Node) -> bool:
     for _, node in places(root):
         read |= {(hop.schema, hop.table) for hop in hops(node.where)}
     return bool(far & read)
-
-
-def _known(kind: str, name: str, names: Sequence[str], where: Where) -> str:
-    if name in names:
-        return name
-    choices = tuple(names)
-    message = f"There is no {kind} {name!r}."
-    raise UnknownSibling(message, hint=hint(choices), where=where, wrong=name, choices=choices)
-
-
-def _formats(draft: Draft, names: Sequence[str]) -> tuple[str, ...]:
-    if not draft.formats:
-        raise Malformed("An export needs a format.", hint=hint(tuple(names)), where=("formats",))
-    asked = enumerate(draft.formats)
-    return tuple(dict.fromkeys(_known("format", one, names, ("formats", number)) for number, one in asked))
-
-
-def _size(draft: Draft, name: str) -> int | None:
-    size: Any = getattr(draft, name)
-    if size is not None and (not isinstance(size, int) or size is True or size < 1):
-        message = f"{name} is {size!r}, which is no size."
-        raise WrongValue(message, hint="Give a whole number above 0.", where=(name,), wrong=str(size))
-    return None if size is None else int(size)
 
 
 class _Asker:
@@ -351,18 +317,25 @@ def _entries(node: Node, prefix: str, *, missing: bool) -> Iterator[dict[str, An
 
 def to_data(plan: Plan) -> dict[str, Any]:
     """JSON-able form, from which `from_data` makes the same plan again."""
-    names = (name for name in Plan.__dataclass_fields__ if name not in {"selections", "formats"})
+    names = (name for name in Plan.__dataclass_fields__ if name not in {"selections", "formats", "scopes"})
     data = {name: getattr(plan, name) for name in names}
     return data | {
         "selections": [_node_data(node) for node in plan.selections],
         "formats": list(plan.formats),
+        "scopes": [asdict(one) for one in plan.scopes],
     }
 
 
 def from_data(data: Mapping[str, Any]) -> Plan:
     """The plan that `to_data` was given, also after a way through JSON."""
-    selections = tuple(_node(one) for one in data["selections"])
-    return Plan(**{**data, "selections": selections, "formats": tuple(data["formats"])})
+    read = {
+        "selections": tuple(_node(one) for one in data["selections"]),
+        "formats": tuple(data["formats"]),
+        "scopes": tuple(
+            Scope(one["kind"], one["by"], tuple(one["values"])) for one in data.get("scopes", ())
+        ),
+    }
+    return Plan(**{**data, **read})
 
 
 def _node_data(node: Node) -> dict[str, Any]:

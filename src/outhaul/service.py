@@ -324,6 +324,7 @@ class Exports:
             all_tenants=export.tenant is None,
             resources=token.resources if token else (),
             ceiling=token.ceiling if token else UNLIMITED,
+            scopes=made.scopes,
         )
         now = self.plan(caller, _draft(export.draft))
         if replace(now, catalog=made.catalog, part_bytes=made.part_bytes) != made:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from outhaul.catalog import Catalog, Field, Hidden, Relationship, Resource, Segment, TenantRule, Type
+from outhaul.catalog import SCOPES, Catalog, Field, Hidden, Relationship, Resource, Segment, Type, Whose
 from outhaul.ceilings import Ceiling
 from outhaul.errors import Refused
 from outhaul.filters import EVERYTHING, OPS
@@ -217,15 +217,28 @@ class _Trim:
             ),
             fixed=_plain(written.fixed),
             ceiling=Ceiling(written.max_records, written.max_bytes),
-            tenant=self._tenant(catalog, resource, written.tenant) if written.tenant else None,
+            tenant=self._whose(catalog, resource, written.tenant, (*place, "tenant"))
+            if written.tenant
+            else None,
+            scopes=self._scopes(catalog, resource, (*place, "scopes")),
         )
         self._readable(catalog, ruled, ruled.fixed, (*place, "fixed"))
         for segment in ruled.segments:
             self._readable(catalog, ruled, segment.filters, (*place, "segments", segment.name))
         return ruled
 
-    def _tenant(self, catalog: Catalog, resource: Resource, path: str) -> TenantRule:
-        place = ("resources", resource.name, "tenant")
+    def _scopes(self, catalog: Catalog, resource: Resource, place: Place) -> dict[str, dict[str, Whose]]:
+        found: dict[str, dict[str, Whose]] = {}
+        for kind, written in self.written[resource.name].scopes.items():
+            if kind not in SCOPES:
+                raise self.file.unknown((*place, kind), "scope", kind, list(SCOPES))
+            found[kind] = {
+                by: self._whose(catalog, resource, path, (*place, kind, by))
+                for by, path in written.model_dump(exclude_none=True).items()
+            }
+        return found
+
+    def _whose(self, catalog: Catalog, resource: Resource, path: str, place: Place) -> Whose:
         *steps, column = path.split(".")
         here = resource
         for step in steps:
@@ -237,8 +250,10 @@ class _Trim:
             here = catalog.resource(way.target)
         found = self._column(here, column, place)
         if found.type not in OPS["eq"].types:
-            raise self.file.fault(place, f"{column} is {found.type}, which no tenant can be compared with.")
-        return TenantRule(tuple(steps), found.column)
+            raise self.file.fault(
+                place, f"{column} is {found.type}, which no {place[2]} can be compared with."
+            )
+        return Whose(tuple(steps), found.column)
 
     def _readable(
         self, catalog: Catalog, resource: Resource, filters: Mapping[str, Any], place: Place

@@ -25,6 +25,11 @@ def _with_native(value: Any) -> Any:
     return {"native": value} if isinstance(value, str) else value
 
 
+def _with_id(value: Any) -> Any:
+    """A path alone is of the id; false: the rows are of every market, or whatever it is."""
+    return {"id": value} if isinstance(value, str) else {} if value is False else value
+
+
 Hide = Annotated[dict[str, str], BeforeValidator(_with_reasons)]
 
 
@@ -56,6 +61,13 @@ class WrittenSegment(_Written):
     description: str = ""
 
 
+class WrittenScope(_Written):
+    """Paths to what names the market, or whatever it is, of a row."""
+
+    id: str | None = None
+    code: str | None = None
+
+
 class WrittenResource(_Written):
     """`table`: where it is not called like the resource. Without `fields`: every column but the secrets."""
 
@@ -68,6 +80,7 @@ class WrittenResource(_Written):
     identity: str | None = None
     timestamps: list[str] | None = None
     tenant: str | None = None
+    scopes: dict[str, Annotated[WrittenScope, BeforeValidator(_with_id)]] = {}
     max_records: NonNegativeInt | None = None
     max_bytes: ByteSize | None = None
     fixed: dict[str, Any] = {}
@@ -123,6 +136,7 @@ def _model(place: tuple[str, ...]) -> type[BaseModel]:
         "fields": WrittenField,
         "relationships": WrittenRelationship,
         "segments": WrittenSegment,
+        "scopes": WrittenScope,
     }
     if len(place) > 4:
         return inner[place[2]]

@@ -6,7 +6,7 @@ import hashlib
 import json
 import secrets
 import string
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -14,7 +14,7 @@ import sqlalchemy as sa
 
 from outhaul import plan as plans
 from outhaul.errors import NotFound, TooMuch, WrongState, WrongValue
-from outhaul.export import ACTIVE, ALL, Artifact, Caller, Draft, Export, Fragment, Part, Sight, Status
+from outhaul.export import ACTIVE, ALL, Artifact, Caller, Draft, Export, Fragment, Part, Scope, Sight, Status
 from outhaul.ledger import states
 from outhaul.ledger.clock import now
 from outhaul.ledger.database import moved
@@ -60,7 +60,7 @@ class Exports(Snapshots):
             "metadata": dict(draft.metadata),
             "matched": matched,
             "key": key,
-            "asked": key and _digest(draft),
+            "asked": key and _digest(draft, plan.scopes),
             "created_at": now(),
             "updated_at": now(),
         }
@@ -91,7 +91,7 @@ class Exports(Snapshots):
             found = read.execute(sa.select(exports.c.id, exports.c.asked).where(ours)).one_or_none()
         if found is None:
             return None
-        if found.asked != _digest(draft):
+        if found.asked != _digest(draft, caller.scopes if draft.scoped else ()):
             raise WrongValue(
                 "was used for another request.",
                 hint=f"It has made the export {found.id}. Use a new one.",
@@ -236,8 +236,9 @@ def _first(row: Mapping[str, Any]) -> dict[str, Any]:
     return {name: [None, row[name]] for name in names if row[name] not in (None, {})}
 
 
-def _digest(draft: Draft) -> str:
-    return hashlib.sha256(json.dumps(asdict(draft), sort_keys=True).encode()).hexdigest()
+def _digest(draft: Draft, scopes: Sequence[Scope]) -> str:
+    asked = [asdict(draft), *(asdict(one) for one in scopes)]
+    return hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()
 
 
 def _room(write: sa.Connection, tenant: str | None, most: int | None) -> None:

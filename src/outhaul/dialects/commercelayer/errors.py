@@ -140,7 +140,12 @@ WORDS: Mapping[type[errors.OuthaulError], Words] = {
 }
 
 # A place in the core's request -> the one on the wire, which takes a single resource and a single format.
-ATTRIBUTES = {"resource": "resource_type", "formats": "format", "matched": "records_count"}
+ATTRIBUTES = {
+    "resource": "resource_type",
+    "formats": "format",
+    "matched": "records_count",
+    "scoped": "jwt_filters",
+}
 HEADERS: Mapping[tuple[str, ...], str] = {("key",): "Idempotency-Key"}
 IMPLIED: Mapping[type[errors.OuthaulError], tuple[str, ...]] = {
     errors.WrongState: ("status",),

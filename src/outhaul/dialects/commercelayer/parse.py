@@ -54,11 +54,10 @@ def creation(data: Any) -> Draft:
     given = _attributes(data, CREATION)
     if "resource_type" not in given or given["resource_type"] in {None, ""}:
         raise WrongValue("can't be blank", where=("resource",), facts={"rule": "blank"})
-    for unserved in ("dry_data", "jwt_filters"):
-        if given.get(unserved):
-            raise WrongValue(
-                "is not served yet", hint="Leave it out, or send false.", where=(unserved,), wrong="true"
-            )
+    if given.get("dry_data"):
+        raise WrongValue(
+            "is not served yet", hint="Leave it out, or send false.", where=("dry_data",), wrong="true"
+        )
     form = given.get("format") or "json"
     selection = Selection(
         resource=given["resource_type"],
@@ -76,6 +75,7 @@ def creation(data: Any) -> Draft:
         reference_origin=given.get("reference_origin"),
         metadata=given.get("metadata") or {},
         dialect="commercelayer",
+        scoped=bool(given.get("jwt_filters")),
         **table,
     )
 
@@ -161,6 +161,8 @@ def _attributes(data: Any, allowed: Mapping[str, Check], kind: str = TYPE) -> di
         raise errors.ParamMissing("The required parameter, type, is missing.")
     if resource["type"] != kind:
         raise errors.InvalidResource(f"{_shown(resource['type'])} is not a valid resource.")
+    if not isinstance(resource.get("relationships", {}), dict):
+        raise Malformed("relationships must be an object.")
     if resource.get("relationships"):
         raise errors.ParamNotAllowed("relationships is not allowed.", hint="Leave it empty.")
     attributes = resource.get("attributes", {})

@@ -136,7 +136,7 @@ def _asked(export: Export, setting: Setting) -> dict[str, Any]:
         "fields": list(selection["fields"]),
         "filters": dict(selection["filters"]),
         "dry_data": False,
-        "jwt_filters": False,
+        "jwt_filters": export.draft.get("scoped", False),
     }
 
 
