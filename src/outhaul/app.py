@@ -59,11 +59,20 @@ def offered(settings: Settings, reflected: Catalog) -> Catalog:
 
 class Outhaul:
     """All that runs behind the doors, begun and ended as one. `exports` is the service, `access` who may use it;
-    `ahead`: workers that are started before there is work for them, None for all."""
+    `ahead`: workers that are started before there is work for them, None for all; `rows_per_second`: how many rows a
+    worker reads at most, None for no limit."""
 
-    def __init__(self, settings: Settings, catalog: Catalog, *, ahead: int | None = None) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        catalog: Catalog,
+        *,
+        ahead: int | None = None,
+        rows_per_second: int | None = None,
+    ) -> None:
         prepare(settings.state)
         self._ahead = ahead
+        self._rows_per_second = rows_per_second
         source_url = settings.require_source()
         self.settings = settings
         self.catalog = catalog
@@ -124,6 +133,7 @@ class Outhaul:
             "scratch": str(self._scratch),
             "copy_bytes": self.settings.sqlite_copy,
             "hold": self.settings.sqlite_hold,
+            "rows_per_second": self._rows_per_second,
         }
         argv = [sys.executable, "-m", module]
         return siblings.load(engines, "local").Engine(argv, slots, config, self.nudge, self._ahead)
@@ -234,8 +244,7 @@ def web(outhaul: Outhaul, own: str) -> ASGIApp:
 
     from outhaul import dialects
 
-    settings = outhaul.settings
-    access = replace(outhaul.access, issuer=settings.token_issuer or settings.public_url or own)
+    settings, access = outhaul.settings, _issuing(outhaul, own)
     found = [siblings.load(dialects, name) for name in siblings.names(dialects)]
     routes: list[BaseRoute] = []
     for dialect in found:
@@ -246,6 +255,11 @@ def web(outhaul: Outhaul, own: str) -> ASGIApp:
     router = dialects.Audited(Router(routes, redirect_slashes=False), outhaul.audit)
     places = [LINKS, dialects.WELL_KNOWN, *(dialect.PREFIX for dialect in found)]
     return Address(router, own, settings.public_url, settings.proxies, places)
+
+
+def _issuing(outhaul: Outhaul, own: str) -> Access:
+    settings = outhaul.settings
+    return replace(outhaul.access, issuer=settings.token_issuer or settings.public_url or own)
 
 
 def courier(outhaul: Outhaul, own: str) -> Courier:
@@ -262,15 +276,21 @@ def courier(outhaul: Outhaul, own: str) -> Courier:
     return Courier(outhaul.ledger, outhaul.exports.webhooks, writes)
 
 
-def serve(settings: Settings, say: Callable[[str], None]) -> None:
-    """Serve until SIGTERM or SIGINT; `say` tells people what is going on."""
+def serve(
+    settings: Settings,
+    say: Callable[[str], None],
+    opened: Callable[[Access, str], None] = lambda *_: None,
+    **limits: int | None,
+) -> None:
+    """Serve until SIGTERM or SIGINT; `say` tells people what is going on, `opened` is given who may ask and the
+    address as soon as requests are taken. `limits`: of Outhaul."""
     import uvicorn
 
     settings.require_reachable()
     _log()
-    signal.signal(signal.SIGTERM, _end)
+    signal.signal(signal.SIGTERM, end)
     catalog = offered(settings, reflect(settings))
-    with _listen(settings) as listener, Outhaul(settings, catalog) as outhaul:
+    with _listen(settings) as listener, Outhaul(settings, catalog, **limits) as outhaul:
         host, port = listener.getsockname()[:2]
         own = f"http://{f'[{host}]' if ':' in host else host}:{port}"
         config = uvicorn.Config(
@@ -284,13 +304,17 @@ def serve(settings: Settings, say: Callable[[str], None]) -> None:
         )
         source = redact(settings.require_source())
         say(f"Exports of {len(catalog.resources)} resources of {source} at {settings.public_url or own}")
+        opened(_issuing(outhaul, own), own)
         if not (outhaul.access.list_tokens() or outhaul.access.list_clients() or outhaul.access.issuers):
             say("Nobody can sign in yet. Make a token: outhaul token create --all-tenants")
         with courier(outhaul, own):
             uvicorn.Server(config).run(sockets=[listener])
 
 
-def _end(*_: object) -> NoReturn:
+def end(*_: object) -> NoReturn:
+    """For signals: end in order, with status 0, and let no further signal disturb that."""
+    for sign in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(sign, signal.SIG_IGN)
     raise SystemExit(0)
 
 

@@ -6,7 +6,7 @@ import os
 import re
 import secrets
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import timedelta
 from ipaddress import IPv4Network, IPv6Network, ip_address
 from pathlib import Path
@@ -202,7 +202,25 @@ def load(flags: Mapping[str, Any] | None = None, file: Path | None = None) -> Se
     """Settings from flags (None means: not given), environment and file; Misconfigured says which one is wrong."""
     if file and not file.is_file():
         raise Misconfigured(f"There is no settings file {file}.")
+    path = file or Path(FILE)
+    return _read(
+        {name: value for name, value in (flags or {}).items() if value is not None},
+        lambda cls, given, environment: (given, environment, TomlConfigSettingsSource(cls, path)),
+    )
 
+
+def alone(values: Mapping[str, Any]) -> Settings:
+    """These settings and else the defaults: no environment and no file has a say; Misconfigured."""
+    return _read(values, lambda _cls, given, _environment: (given,))
+
+
+def _read(
+    given: Mapping[str, Any],
+    places: Callable[
+        [type[BaseSettings], PydanticBaseSettingsSource, PydanticBaseSettingsSource],
+        tuple[PydanticBaseSettingsSource, ...],
+    ],
+) -> Settings:
     class Read(Settings):
         @classmethod
         def settings_customise_sources(
@@ -213,10 +231,10 @@ def load(flags: Mapping[str, Any] | None = None, file: Path | None = None) -> Se
             *_: PydanticBaseSettingsSource,
             **__: PydanticBaseSettingsSource,
         ) -> tuple[PydanticBaseSettingsSource, ...]:
-            return init_settings, env_settings, TomlConfigSettingsSource(settings_cls, file or Path(FILE))
+            return places(settings_cls, init_settings, env_settings)
 
     try:
-        return Read(**{name: value for name, value in (flags or {}).items() if value is not None})
+        return Read(**given)
     except ValidationError as error:
         raise _explained(error) from None
     except (tomllib.TOMLDecodeError, SettingsError, OSError) as error:

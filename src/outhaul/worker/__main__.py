@@ -65,6 +65,7 @@ def _place(config: Mapping[str, Any]) -> Place:
         Path(config.get("scratch", tempfile.gettempdir())),
         config.get("copy_bytes", COPY_BYTES),
         config.get("hold", False),
+        config.get("rows_per_second"),
     )
 
 

@@ -17,6 +17,7 @@ from outhaul.errors import SchemaChanged, SourceError
 from outhaul.ledger import AWAY, Instant, Lease, Ledger, label
 from outhaul.ledger.pulse import TICK, Pulse, Stopped
 from outhaul.plan import Plan
+from outhaul.worker.brake import Braked
 from outhaul.worker.failpoint import reach
 from outhaul.worker.faults import is_final, lost, needs_new_instant, said
 from outhaul.worker.survey import alone, survey
@@ -30,12 +31,13 @@ Answer = TypeVar("Answer")
 @dataclass(frozen=True, slots=True)
 class Place:
     """The source, and for one that must be copied to be read (SQLite without WAL) where to and up to which size;
-    `hold`: rather let its writers wait."""
+    `hold`: rather let its writers wait. `rows_per_second`: how many of it are read at most."""
 
     url: str
     scratch: Path
     copy_bytes: int
     hold: bool = False
+    rows_per_second: int | None = None
 
 
 @dataclass(slots=True)
@@ -197,9 +199,9 @@ class Worker:
             self.pulse.read(lease, rows)
             reach("in_part")
 
-        made = pipeline.run(
-            reader.session, reader.plan, lease.part, self._store, self.pulse.checkpoint, progress
-        )
+        rate = self._place.rows_per_second
+        session = Braked(reader.session, rate) if rate else reader.session
+        made = pipeline.run(session, reader.plan, lease.part, self._store, self.pulse.checkpoint, progress)
         # The transaction has kept every table locked since it first read it: what is true now was true then.
         reader.compare()
         self.pulse.checkpoint()

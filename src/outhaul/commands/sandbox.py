@@ -1,0 +1,86 @@
+"""`outhaul sandbox`: a made-up shop, served with credentials that are printed, until it is told to stop."""
+
+from __future__ import annotations
+
+import json as notation
+import signal
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from outhaul import config
+from outhaul.commands import _options as options
+from outhaul.errors import Misconfigured
+
+if TYPE_CHECKING:
+    from outhaul.access import Access
+
+WORKERS = 4  # exports are slowed down here, which costs nothing: several can be watched at once
+AHEAD = 1
+# What Commerce Layer documents for exports in live mode, which the tokens name.
+DOCUMENTED = {"rate_average": "200/1m", "rate_burst": "50/10s", "rate_tokens": "30/1m"}
+
+
+def run(
+    scale: Annotated[float, typer.Option(metavar="N", min=0.01, help="How large the shop is.")] = 1.0,
+    seed: Annotated[
+        str, typer.Option(metavar="TEXT", help="The same seed: the same rows, ids and secrets.")
+    ] = "1",
+    rows_per_second: Annotated[
+        int, typer.Option(metavar="N", min=1, help="How fast an export runs, so that it can be watched.")
+    ] = 1500,
+    rate_limits: Annotated[
+        Literal["documented", "off"], typer.Option(help="Commerce Layer's documented limits, or none.")
+    ] = "off",
+    host: Annotated[
+        str, typer.Option(metavar="ADDRESS", help="Listen on this address of this machine.")
+    ] = "127.0.0.1",
+    port: Annotated[int, typer.Option(metavar="N", help="Listen on this port; 0: any.")] = 8350,
+    json: Annotated[bool, typer.Option("--json", help="Print all as one line of JSON.")] = False,
+) -> None:
+    """Serve a made-up shop to try clients against, until it is told to stop."""
+    from outhaul import app
+    from outhaul.sandbox import offer, shop
+    from outhaul.sandbox.credentials import credentials
+
+    if not config.loopback(host):
+        raise Misconfigured(
+            f"A sandbox does not listen on {host}: everybody can know its secrets.",
+            hint="It is for this machine alone: 127.0.0.1, ::1 or localhost.",
+        )
+    for sign in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(sign, app.end)
+
+    def opened(access: Access, address: str) -> None:
+        typer.echo(_said(address, credentials(access, seed), as_json=json))
+
+    with tempfile.TemporaryDirectory(prefix="outhaul-sandbox-") as made:
+        folder = Path(made)
+        shop.make(folder / "shop.db", seed, scale)
+        (folder / "catalog.toml").write_text(offer.catalog())
+        settings = config.alone(
+            {
+                "source": f"sqlite:///{folder}/shop.db",
+                "catalog": folder / "catalog.toml",
+                "state": folder / "state",
+                "host": host,
+                "port": port,
+                "workers": WORKERS,
+                "min_free": 0,
+                "webhook_networks": ("127.0.0.0/8", "::1/128"),  # where receivers are tried
+                **(DOCUMENTED if rate_limits == "documented" else {}),
+            }
+        )
+        app.serve(settings, options.people.print, opened, ahead=AHEAD, rows_per_second=rows_per_second)
+
+
+def _said(address: str, credentials: dict[str, Any], *, as_json: bool) -> str:
+    """Where it is and who may ask: one line of JSON, or for people a line for each."""
+    if as_json:
+        none_yet = {"batch": None, "rebilly": None}
+        return notation.dumps(
+            {"base_url": address, "console_url": None, "commercelayer": credentials, **none_yet}
+        )
+    return "\n".join(f"{name}={value}" for name, value in {"base_url": address, **credentials}.items())

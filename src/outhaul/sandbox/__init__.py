@@ -1,0 +1,1 @@
+"""A ready-made shop with credentials, to try clients of the export service against."""
