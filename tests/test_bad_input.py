@@ -141,7 +141,9 @@ CASES: dict[str, Case] = {
     "value with NUL": Case({"filters": {"number_eq": "a\0b"}}, f"{FILTERS}/number_eq", ("NUL",), "invalid"),
     "filter's name with NUL": Case({"filters": {"number\0_eq": "a"}}, FILTERS, ("NUL",), "invalid"),
     "filters as list": Case({"filters": ["number_eq"]}, FILTERS, ("an object",), "invalid"),
-    "dry data": Case({"dry_data": True}, "/dry_data", ("not served yet",), "invalid"),
+    "dry data of nothing": Case(
+        {"dry_data": True, "fields": ["id"]}, "/dry_data", ("orders", "identity"), "invalid"
+    ),
     "flag as word": Case({"jwt_filters": "yes"}, "/jwt_filters", ("true or false",), "invalid"),
     "metadata as list": Case({"metadata": [1]}, "/metadata", ("an object",), "invalid"),
     "deep metadata": Case(

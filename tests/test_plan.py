@@ -259,3 +259,22 @@ def test_the_dictionary_tells_every_field_by_its_path() -> None:
         ("line_items.sku.code", "text", True, "text"),
     ]
     assert entries[0]["description"] == "the id"
+
+
+def test_a_dry_draft_is_without_identities_and_timestamps_at_every_place() -> None:
+    named = {"orders": ("id", ("deleted_at",)), "line_items": ("id", ()), "skus": ("id", ("code",))}
+    resources = {
+        name: replace(one, identity=named[name][0], timestamps=named[name][1]) if name in named else one
+        for name, one in SHOP.resources.items()
+    }
+    asked = Selection("orders", includes=("line_items.sku", "customer"))
+    made = build(replace(SHOP, resources=resources), Draft((asked,), dry=True), EVERYBODY, formats=FORMATS)
+    root = made.selections[0]
+    assert shape(root) == {
+        **nones("code", "customer_id", "a.b"),
+        "line_items": nones("order_id", "sku_id", "qty"),
+        "customer": CUSTOMER,
+    }, "of skus nothing is left, and customers have neither"
+    assert [one.key for one in root.key] == ["id"], "parts are still cut and counted by it"
+    assert all(node.filled for _, node in places(root))
+    assert plan.from_data(json.loads(json.dumps(plan.to_data(made)))) == made

@@ -110,6 +110,7 @@ def test_everything_can_have_another_name(trim: Trim) -> None:
         ("placed", "placed_at"),
     ]
     assert field(catalog, "purchases", "number").description == "Of the receipt"
+    assert trim('[resources.orders]\nidentity = ""').resources["orders"].identity is None
     assert ways(purchases) == {"buyer": "customers"}
     assert ways(catalog.resources["customers"]) == {"purchases": "purchases"}
 

@@ -125,6 +125,7 @@ class Draft:
     profile: str = "machine"  # of CSV: machine | spreadsheet
     delimiter: str = ","  # of CSV: , ; | or a tab, or comma, semicolon, pipe, tab
     scoped: bool = False  # only rows of the caller's scopes
+    dry: bool = False  # without identities, timestamps and blanks: what an import would make anew
     dialect: str = ""
     wire: Mapping[str, Any] = field(default_factory=dict)  # the asker's own words, for rendering them back
 

@@ -18,7 +18,7 @@ from outhaul.predicates import Reader, hint, nearest, too_much
 from outhaul.rules import Rules
 from outhaul.tabular import PLAIN, Tabular, lay, tabular
 from outhaul.values import DEFAULT, Limits, Where
-from outhaul.wishes import Wish, resolve, steps
+from outhaul.wishes import Wish, dry, resolve, steps
 
 PART_BYTES = 100_000_000  # 60 parts of 773 MB instead of 8 cost 10 % by key and 23 % by ctid
 
@@ -73,6 +73,7 @@ class Node:
     ceiling: Ceiling = UNLIMITED
     nested: str = "json"  # how its rows stand in a table of its parent's
     tabular: Tabular = PLAIN  # of the root
+    filled: bool = False  # objects of JSON leave out what is null or blank
 
     @property
     def many_children(self) -> tuple[Node, ...]:
@@ -177,8 +178,10 @@ class _Asker:
         resource = self._resource(asked.resource, where)
         rules = self.rules.allowed(resource, (*where, "resource"))
         wish = resolve(self.catalog, resource, asked, self.limits, where)
+        if draft.dry:
+            dry(wish, where)
         lay(wish, asked.nested, draft, (*where, "nested"))
-        root = replace(self._node(wish, rules), tabular=tabular(draft))
+        root = replace(self._node(wish, rules, draft.dry), tabular=tabular(draft))
         asks = self.reader.read(resource, asked.filters, (*where, "filters"))
         root = replace(
             root,
@@ -223,7 +226,7 @@ class _Asker:
         ties = [By(_column(columns[name])) for name in resource.key if name not in taken]
         return (*wanted, *ties) if wanted else ()
 
-    def _node(self, wish: Wish, rules: Condition) -> Node:
+    def _node(self, wish: Wish, rules: Condition, filled: bool) -> Node:
         resource, way = wish.resource, wish.way
         below = ((child, self.rules.allowed(child.resource, child.where)) for child in wish.below.values())
         columns = {one.column: one for one in resource.columns}
@@ -238,9 +241,10 @@ class _Asker:
             columns=tuple(_column(one) for one in wish.fields.values()),
             key=tuple(_column(columns[name]) for name in resource.key),
             where=rules,
-            children=tuple(self._node(child, due) for child, due in below),
+            children=tuple(self._node(child, due, filled) for child, due in below),
             rules=rules,
             nested=wish.nested,
+            filled=filled,
         )
 
     def _check(self, node: Node, where: Where) -> None:
@@ -339,7 +343,7 @@ def from_data(data: Mapping[str, Any]) -> Plan:
 
 
 def _node_data(node: Node) -> dict[str, Any]:
-    names = ("name", "resource", "schema", "table", "kind", "many", "nested")
+    names = ("name", "resource", "schema", "table", "kind", "many", "nested", "filled")
     return {name: getattr(node, name) for name in names} | {
         "on": [list(pair) for pair in node.on],
         "columns": [asdict(column) for column in node.columns],

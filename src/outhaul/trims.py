@@ -108,7 +108,8 @@ class _Trim:
         stamps = (
             [names[one] for one in resource.timestamps] if written.timestamps is None else written.timestamps
         )
-        identity = written.identity or (resource.identity and names[resource.identity])
+        found = names[resource.identity] if resource.identity else None
+        identity = found if written.identity is None else written.identity or None
         place = ("resources", resource.name)
         self._only([identity] * bool(written.identity), list(names.values()), (*place, "identity"))
         self._only(stamps, list(names.values()), (*place, "timestamps"))

@@ -68,6 +68,19 @@ def resolve(catalog: Catalog, resource: Resource, selection: Selection, limits: 
     return root
 
 
+def dry(wish: Wish, where: Where) -> None:
+    """Leave out, at every place, identity and timestamps, and relations of which nothing remains then; WrongValue when
+    that is everything."""
+    again = {wish.resource.identity, *wish.resource.timestamps}
+    wish.fields = {name: one for name, one in wish.fields.items() if name not in again}
+    for child in wish.below.values():
+        dry(child, where)
+    wish.below = {name: child for name, child in wish.below.items() if child.fields or child.below}
+    if wish.way is None and not wish.fields and not wish.below:
+        message = f"Nothing of {wish.resource.name} is left without identity and timestamps."
+        raise WrongValue(message, hint="Ask for other fields.", where=(*where, "dry"), wrong="true")
+
+
 def steps(resource: Resource, asked: Sequence[str], where: Where) -> Iterator[tuple[Field, bool]]:
     """The fields that an order names, each with whether `-` stands before it. UnknownField, WrongValue, TooMuch."""
     if len(asked) > SORTS:

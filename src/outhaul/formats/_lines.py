@@ -10,9 +10,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from outhaul.blocks import Block, Kind, Path, Stream
-from outhaul.formats._assemble import Glue, Json, JsonRows, Leaf, Many, Member, One, Related, Shape, frame
+from outhaul.formats._assemble import Glue, JsonRows, Leaf, Many, Member, One, Related, Shape, frame
 from outhaul.formats._cells import Cells
 from outhaul.formats._columns import enclosed, scalar
+from outhaul.formats._filled import objects
 from outhaul.formats._held import NOTHING, Held
 from outhaul.plan import Column, Node
 from outhaul.tabular import LINED, Tabular
@@ -64,7 +65,7 @@ class Lines:
 
     def __init__(self, stream: Stream, tabular: Tabular, cells: Cells) -> None:
         kinds: dict[Path, Kind] = {(column.key,): "str" for column in stream.node.columns}
-        self.json = Json(in_csv=True)
+        self.json = objects(stream.node, in_csv=True)
         rows = (number for number, child in enumerate(stream.children) if child.node.nested in LINED)
         self.spreads = next(rows, None)
         self.least = int(self.spreads is None or stream.children[self.spreads].node.nested != "files")

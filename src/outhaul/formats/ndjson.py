@@ -6,7 +6,8 @@ from collections.abc import Iterable, Iterator
 from typing import Literal
 
 from outhaul.blocks import Piece, Stream
-from outhaul.formats._assemble import Json, JsonRows
+from outhaul.formats._assemble import JsonRows
+from outhaul.formats._filled import objects
 from outhaul.formats._pieces import pieces as _pieces
 from outhaul.plan import Node
 
@@ -26,7 +27,7 @@ def closing(_node: Node) -> bytes:
 
 
 def pieces(stream: Stream, *, borders: bool = False) -> Iterator[Piece]:  # noqa: ARG001 - always known here
-    return _pieces(stream, JsonRows(stream, Json(), end=b"\n"))
+    return _pieces(stream, JsonRows(stream, objects(stream.node), end=b"\n"))
 
 
 def rows_in(chunks: Iterable[bytes]) -> int:

@@ -145,6 +145,7 @@ ATTRIBUTES = {
     "formats": "format",
     "matched": "records_count",
     "scoped": "jwt_filters",
+    "dry": "dry_data",
 }
 HEADERS: Mapping[tuple[str, ...], str] = {("key",): "Idempotency-Key"}
 IMPLIED: Mapping[type[errors.OuthaulError], tuple[str, ...]] = {

@@ -54,10 +54,6 @@ def creation(data: Any) -> Draft:
     given = _attributes(data, CREATION)
     if "resource_type" not in given or given["resource_type"] in {None, ""}:
         raise WrongValue("can't be blank", where=("resource",), facts={"rule": "blank"})
-    if given.get("dry_data"):
-        raise WrongValue(
-            "is not served yet", hint="Leave it out, or send false.", where=("dry_data",), wrong="true"
-        )
     form = given.get("format") or "json"
     selection = Selection(
         resource=given["resource_type"],
@@ -76,6 +72,7 @@ def creation(data: Any) -> Draft:
         metadata=given.get("metadata") or {},
         dialect="commercelayer",
         scoped=bool(given.get("jwt_filters")),
+        dry=bool(given.get("dry_data")),
         **table,
     )
 

@@ -135,7 +135,7 @@ def _asked(export: Export, setting: Setting) -> dict[str, Any]:
         "includes": list(selection["includes"]),
         "fields": list(selection["fields"]),
         "filters": dict(selection["filters"]),
-        "dry_data": False,
+        "dry_data": export.draft.get("dry", False),
         "jwt_filters": export.draft.get("scoped", False),
     }
 
