@@ -17,6 +17,7 @@ import uvicorn
 from outhaul import app, config
 from outhaul.app import Outhaul
 from outhaul.export import Caller, Draft, Export, Selection, Status
+from tests import documented
 
 MEDIA_TYPE = "application/vnd.api+json"
 ROWS = 120
@@ -70,7 +71,7 @@ def of_shop(place: Path, state: str = "state", **flags: Any) -> Outhaul:
 
 @contextmanager
 def served(outhaul: Outhaul) -> Iterator[httpx.Client]:
-    """A client of the web app, which answers while the block runs."""
+    """A client of the web app, which answers while the block runs; no answer may be an undocumented one."""
     with app._listen(config.load({"port": 0})) as listener:
         own = f"http://127.0.0.1:{listener.getsockname()[1]}"
         server = uvicorn.Server(
@@ -81,7 +82,8 @@ def served(outhaul: Outhaul) -> Iterator[httpx.Client]:
         try:
             while not server.started:
                 time.sleep(0.005)
-            with httpx.Client(base_url=own, trust_env=False, timeout=30) as client:
+            hooks = {"response": [documented.check]}
+            with httpx.Client(base_url=own, trust_env=False, timeout=30, event_hooks=hooks) as client:
                 yield client
         finally:
             server.should_exit = True

@@ -11,43 +11,15 @@ from typing import Any
 import pytest
 
 from outhaul import errors as core
-from outhaul.dialects.commercelayer import errors, parse, query, render
-from outhaul.export import Draft, Export, Selection, Status
+from outhaul.dialects.commercelayer import errors, examples, parse, query, render
+from outhaul.export import Draft, Selection, Status
 
 GOLDEN = Path(__file__).parent / "commercelayer"
 SETTING = render.Setting(
     "https://exports.example.com/api", "69abaa3545913c78132e5578bd26208d44aa9043647d78698fd0021f3958cd74"
 )
 NOON = datetime(2018, 1, 1, 12, tzinfo=UTC)
-DRAFT = Draft(
-    selections=(
-        Selection(
-            "skus",
-            fields=("code", "name", "prices.*", "prices.price_tiers.price_amount_cents"),
-            includes=("prices.price_tiers",),
-            filters={"code_eq": "AAA"},
-        ),
-    )
-)
-RUNNING = Export(
-    id="XAyRWNUzyN",
-    tenant="xRRkjDFafe",
-    caller="someone",
-    dialect="commercelayer",
-    status=Status.RUNNING,
-    draft=json.loads(json.dumps(asdict(DRAFT))),
-    matched=300,
-    processed=270,
-    parts=10,
-    parts_done=9,
-    created_at=NOON,
-    updated_at=NOON,
-    started_at=NOON,
-    estimated_completion_at=NOON.replace(second=30, microsecond=250_999),
-    reference="ANY-EXTERNAL-REFERENCE",
-    reference_origin="ANY-EXTERNAL-REFERENCE-ORIGIN",
-    metadata={"foo": "bar"},
-)
+RUNNING = replace(examples.EXPORT, estimated_completion_at=NOON.replace(second=30, microsecond=250_999))
 
 
 def golden(name: str) -> Any:

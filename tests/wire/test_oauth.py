@@ -140,6 +140,12 @@ def test_what_is_no_scope_is_refused(house: House, scope: str) -> None:
     assert answer.json()["errors"][0]["title"] == "invalid_scope"
 
 
+@pytest.mark.parametrize("scope", [["market:id:xYZ"], {"market": "xYZ"}, 7, True])
+def test_a_scope_that_is_no_text_is_not_taken_for_none(house: House, scope: Any) -> None:
+    answer = house.ask(scope=scope)
+    assert (answer.status_code, answer.json()["errors"][0]["title"]) == (400, "invalid_request")
+
+
 @pytest.mark.parametrize(
     "wrong",
     [
@@ -213,6 +219,12 @@ def test_a_revoked_token_is_refused_at_once_and_others_of_its_client_are_not(hou
     assert refused.status_code == 401
     assert refused.json() == golden("errors")["invalid_token"]
     assert house.lists(other).status_code == 200
+
+
+def test_a_revocation_says_which_token(house: House) -> None:
+    given = {"client_id": house.client.id, "client_secret": house.secret}
+    answer = house.http.post("/oauth/revoke", json=given)
+    assert (answer.status_code, answer.json()["errors"][0]["title"]) == (400, "invalid_request")
 
 
 def test_only_the_client_itself_can_revoke_its_token(house: House) -> None:

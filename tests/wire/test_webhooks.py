@@ -7,7 +7,6 @@ import hashlib
 import hmac
 import json
 from collections.abc import Iterator
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,7 @@ import pytest
 from outhaul import app
 from outhaul.app import Outhaul
 from outhaul.dialects.commercelayer import hooks, render
-from outhaul.service import Webhook
+from outhaul.dialects.commercelayer.examples import WEBHOOK
 from outhaul.webhooks import Courier
 from tests import drafts
 from tests.receiver import Receiver, receiving
@@ -27,27 +26,6 @@ GOLDEN = Path(__file__).parent / "commercelayer"
 SETTING = render.Setting(
     "https://yourdomain.commercelayer.io/api",
     "69abaa3545913c78132e5578bd26208d44aa9043647d78698fd0021f3958cd74",
-)
-NOON = datetime(2018, 1, 1, 12, tzinfo=UTC)
-WEBHOOK = Webhook(
-    id="XAyRWNUzyN",
-    tenant="xRRkjDFafe",
-    maker="someone",
-    dialect="commercelayer",
-    event="completed",
-    url="https://example.com/hooks",
-    name="My exports",
-    include=("events",),
-    salt="salt",
-    key="key",
-    created_at=NOON,
-    updated_at=NOON,
-    disabled_at=None,
-    opened_at=None,
-    failures=0,
-    reference=None,
-    reference_origin=None,
-    metadata={"foo": "bar"},
 )
 PUBLIC = "http://1.1.1.1/hooks"  # checked, and never called
 

@@ -5,6 +5,10 @@ Each sibling has
     SETTINGS: tuple[str, ...]                          names of the settings that it alone is given
     build(exports, access, *, max_body, **settings)    an ASGI app with its own routes, media types and errors;
                                                        `max_body` in bytes
+    openapi_part()                                     its calls as OpenAPI 3.1 has them: `paths` from PREFIX on,
+                                                       `webhooks`, and the `components` that they refer to
+    TITLE, ABOUT: str; BESIDE: tuple[str, ...]         only where it has a document of its own: what that says of itself,
+                                                       and the dialects whose calls are in it too
     letter(exports, base, message)                     only where there are webhooks: (body, headers) of a
                                                        POST to one, signed; `base` as below
 The app that mounts it puts into each request's scope
@@ -16,8 +20,9 @@ A dialect knows the service, access and the nouns, and nothing behind them; pars
 """
 
 from outhaul.dialects._audited import Audited
+from outhaul.dialects._described import described, document
 from outhaul.dialects._keys import WELL_KNOWN, keys
 from outhaul.dialects._limited import Limited
 from outhaul.dialects._links import links
 
-__all__ = ["WELL_KNOWN", "Audited", "Limited", "keys", "links"]
+__all__ = ["WELL_KNOWN", "Audited", "Limited", "described", "document", "keys", "links"]

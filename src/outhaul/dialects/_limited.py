@@ -17,6 +17,11 @@ from outhaul.rates import Rate, Room
 
 log = logging.getLogger("outhaul.limits")
 
+HEADERS: Mapping[str, str] = {
+    "X-Ratelimit-Limit": "Requests of the average rate.",
+    "X-Ratelimit-Interval": "Seconds of the average rate.",
+    "X-Ratelimit-Remaining": "Requests that are left of it.",
+}
 REFUSED = {
     "title": "Too many requests",
     "detail": "You have made too many requests. Wait, and try again.",
@@ -69,11 +74,8 @@ class Limited:
 
 
 def _headers(room: Room) -> dict[str, str]:
-    return {
-        "X-Ratelimit-Limit": str(room.rate.limit),
-        "X-Ratelimit-Interval": f"{room.rate.interval:g}",
-        "X-Ratelimit-Remaining": str(room.remaining),
-    }
+    told = (str(room.rate.limit), f"{room.rate.interval:g}", str(room.remaining))
+    return dict(zip(HEADERS, told, strict=True))
 
 
 def _neighbourhood(client: str) -> str:

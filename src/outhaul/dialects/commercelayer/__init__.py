@@ -2,12 +2,13 @@
 
 from functools import partial
 
-from outhaul.dialects.commercelayer import hooks, told
+from outhaul.dialects.commercelayer import hooks, openapi, told
 from outhaul.dialects.commercelayer.documents import PREFIX
 from outhaul.dialects.commercelayer.hooks import letter
+from outhaul.dialects.commercelayer.openapi import ABOUT, BESIDE, TITLE, openapi_part
 from outhaul.dialects.commercelayer.routes import SETTINGS
 from outhaul.dialects.commercelayer.routes import build as build_exports
 
-__all__ = ["PREFIX", "SETTINGS", "build", "letter"]
+__all__ = ["ABOUT", "BESIDE", "PREFIX", "SETTINGS", "TITLE", "build", "letter", "openapi_part"]
 
-build = partial(build_exports, more=(told.router, hooks.router))
+build = partial(build_exports, more=(told.router, hooks.router, openapi.router))

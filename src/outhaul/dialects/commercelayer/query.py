@@ -11,6 +11,7 @@ from outhaul import errors as core
 from outhaul.dialects.commercelayer import errors
 
 PAGE_SIZE, LARGEST_PAGE = 10, 25  # Commerce Layer: "page[size] (default 10, max 25)"
+LAST_PAGE = 10**9
 
 # What a list can be filtered by, with the core's names.
 FILTERABLE: Mapping[str, str] = {
@@ -207,7 +208,7 @@ def _once(query: Query) -> dict[str, str]:
 
 
 def _page_number(member: str, value: str) -> int:
-    limit = LARGEST_PAGE if member == "size" else 10**9
+    limit = LARGEST_PAGE if member == "size" else LAST_PAGE
     if value.isascii() and value.isdigit() and len(value) < 11 and 1 <= int(value) <= limit:
         return int(value)
     raise errors.InvalidPageValue(

@@ -26,7 +26,7 @@ from outhaul.service import Exports
 SETTINGS = ("failed_as_interrupted", "rate_average", "rate_burst")
 MEDIA_TYPE = "application/vnd.api+json"
 ACCEPTED = {MEDIA_TYPE, "application/json", "application/*", "*/*"}
-KEY = re.compile(r"[ -~]{1,255}")
+KEY = re.compile(r"[!-~]([ -~]{0,253}[!-~])?")  # a header has no space at its ends
 HTTP_ERRORS: dict[int, OuthaulError] = {405: errors.NoSuchMethod("This address does not know that method.")}
 
 log = logging.getLogger("outhaul.commercelayer")
@@ -53,7 +53,8 @@ def build(
     app = FastAPI(openapi_url=None, redirect_slashes=False, default_response_class=Document)
     app.state.exports, app.state.access, app.state.max_body = exports, access, max_body
     app.state.failed_as_interrupted = tuple(failed_as_interrupted)
-    for one in (router, *more):
+    app.state.routers = (router, *more)
+    for one in app.state.routers:
         app.include_router(one)
     app.add_exception_handler(OuthaulError, _refused)
     app.add_exception_handler(HTTPException, _refused)
@@ -86,15 +87,24 @@ class Outermost:
 
 
 def _answer(request: Request, error: Exception) -> Document:
-    trace = request.scope["outhaul.trace"]
+    trace, headers = request.scope["outhaul.trace"], {}
     if isinstance(error, HTTPException):
+        if error.status_code == 405:
+            headers["Allow"] = ", ".join(sorted(_methods(request)))
         error = HTTP_ERRORS.get(error.status_code) or NotFound("There is nothing at this address.")
     if not isinstance(error, OuthaulError):
         error = OuthaulError(type(error).__name__)
     if error.outside:
         log.warning("request %s: %s", trace, error)
     status, document = errors.document(error, trace, openly=getattr(request.state, "openly", False))
-    return Document(document, status)
+    return Document(document, status, headers)
+
+
+def _methods(request: Request) -> set[str]:
+    """What its address can be asked by: each of its methods is a route of its own."""
+    path = request.scope["path"].removeprefix(request.scope.get("root_path", ""))
+    routes = [route for router in request.app.state.routers for route in router.routes]
+    return {method for route in routes if route.path_regex.match(path) for method in route.methods}
 
 
 async def _refused(request: Request, error: Exception) -> Document:

@@ -12,6 +12,7 @@ from urllib.parse import parse_qsl
 
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
@@ -62,6 +63,8 @@ WORDS: Mapping[str, Words] = {
         "The request is missing a required parameter, includes an unsupported parameter value, or is otherwise "
         "malformed.",
     ),
+    "not_found": Words(404, "NOT_FOUND", "There is nothing at this address."),
+    "method_not_allowed": Words(405, "METHOD_NOT_ALLOWED", "This address does not know that method."),
     "server_error": Words(500, "INTERNAL_SERVER_ERROR", "Something went wrong on our side. Mention {trace}."),
 }
 TITLES: Mapping[type[OuthaulError], str] = {
@@ -111,7 +114,9 @@ def build(
 
     async def revoke(request: Request) -> JSONResponse:
         given = await _members(request, max_body)
-        who = given.get("client_id", ""), given.get("client_secret"), given.get("token", "")
+        if "token" not in given:
+            raise InvalidRequest
+        who = given.get("client_id", ""), given.get("client_secret"), given["token"]
         request.scope["outhaul.audit"]["caller"] = who[0][:100]
         await run_in_threadpool(access.end, *who)
         return JSONResponse({}, headers=NEVER_KEPT)
@@ -132,6 +137,7 @@ def build(
             Route("/revoke", _answering(revoke), methods=["POST"]),
             Route("/tokeninfo", _answering(info), methods=["GET"]),
         ],
+        exception_handlers={HTTPException: _nowhere},
     )
     return Limited(app, access, lambda _, path: {"tokens": rate_tokens if path == "/token" else None})
 
@@ -154,6 +160,14 @@ def _answering(
     return answer
 
 
+async def _nowhere(request: Request, error: Exception) -> JSONResponse:
+    """What no call has been asked for."""
+    assert isinstance(error, HTTPException)
+    answer = _refusal("method_not_allowed" if error.status_code == 405 else "not_found", request)
+    answer.headers.update(error.headers or {})
+    return answer
+
+
 def _refusal(title: str, request: Request) -> JSONResponse:
     """Unlike those of the API, its status is a number: so the official client has it."""
     said = WORDS[title]
@@ -163,7 +177,8 @@ def _refusal(title: str, request: Request) -> JSONResponse:
 
 
 async def _members(request: Request, limit: int) -> dict[str, str]:
-    """The members of the body that count, JSON or a form; those that are null or no text are not there."""
+    """The members of the body that count, JSON or a form; those that are null or no text are not there. A scope must be
+    text: without one everything is granted."""
     raw = bytearray()
     async for chunk in request.stream():
         raw += chunk
@@ -175,6 +190,8 @@ async def _members(request: Request, limit: int) -> dict[str, str]:
     except (ValueError, RecursionError):
         raise InvalidRequest from None
     if not isinstance(data, dict):
+        raise InvalidRequest
+    if not isinstance(data.get("scope", ""), str | None):
         raise InvalidRequest
     return {name: data[name] for name in MEMBERS if isinstance(data.get(name), str)}
 
