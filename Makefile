@@ -11,6 +11,8 @@ SCALE ?= 0.1
 # program:Debian package
 PROGRAMS := chromium:chromium node:nodejs
 HEAVY_PROGRAMS := soffice:libreoffice-calc-nogui
+CLIENTS := tests/clients/commercelayer
+NPM = .clients/bin/npm --loglevel=error --ignore-scripts --no-audit --no-fund
 COMPILE = $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --upgrade
 # One more than there are cores: some tests wait for leases and slow lines.
 PYTEST = $(IN)/python -m pytest --numprocesses $$(( $$(nproc 2>/dev/null || sysctl -n hw.ncpu) + 1 )) --maxprocesses 8 --dist worksteal
@@ -34,11 +36,11 @@ format: setup ## let ruff repair what it can
 	$(IN)/ruff check --quiet --fix .
 	$(IN)/ruff format --quiet .
 
-test: setup programs ## everything but the heavy tests, in ten minutes or less
+test: setup programs .clients/.ready ## everything but the heavy tests, in ten minutes or less
 	$(PYTEST) -m "not heavy"
 
 test-all: PROGRAMS += $(HEAVY_PROGRAMS)
-test-all: setup programs ## every test
+test-all: setup programs .clients/.ready ## every test
 	$(PYTEST)
 
 wheel: setup ## dist/outhaul-VERSION-py3-none-any.whl
@@ -50,15 +52,17 @@ demo: setup $(if $(SOURCE),,.venv/.demo) ## a shop's data, served, exported and 
 bench: setup .peers/.ready ## speed beside other ways; SCALE=0.1, ROWS=flat-csv,parquet for some
 	$(IN)/python -m bench --scale $(SCALE) --rows '$(ROWS)'
 
-lock: .tools/.ready ## pin the newest versions that pyproject.toml allows, with hashes
+lock: .clients/.ready ## pin the newest versions that pyproject.toml allows, with hashes
 	$(COMPILE) --group tools --no-deps -o requirements-tools.lock
+	$(COMPILE) --group clients -o requirements-clients.lock
 	$(COMPILE) --group demo --no-deps -o requirements-demo.lock
 	$(COMPILE) --group bench -o requirements-bench.lock
 	$(COMPILE) pyproject.toml -o requirements.lock
 	$(COMPILE) pyproject.toml --group dev --constraint requirements.lock -o requirements-dev.lock
+	$(NPM) update --package-lock-only --omit-lockfile-registry-resolved --prefix $(CLIENTS)
 
 clean: ## remove all that make has made
-	rm -rf .venv .tools .demo .peers .hypothesis .mypy_cache .pytest_cache .ruff_cache .import_linter_cache dist build
+	rm -rf .venv .tools .demo .peers .clients .hypothesis .mypy_cache .pytest_cache .ruff_cache .import_linter_cache dist build
 
 .tools/.ready: requirements-tools.lock
 	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed; say where it is: make $(MAKECMDGOALS) PYTHON=/path/to/python3" >&2; exit 1; }
@@ -76,6 +80,14 @@ clean: ## remove all that make has made
 
 .venv/.demo: .venv/.ready requirements-demo.lock
 	@$(UV) pip install --quiet --compile-bytecode --python $(IN)/python --no-deps --require-hashes -r requirements-demo.lock
+	@touch $@
+
+# Other people's clients as they are, with a Node that all of them run on, whatever the machine has.
+.clients/.ready: .tools/.ready requirements-clients.lock $(CLIENTS)/package.json $(CLIENTS)/package-lock.json
+	@rm -rf .clients && $(UV) venv --quiet --python .tools/bin/python .clients
+	@$(UV) pip install --quiet --python .clients/bin/python --no-deps --require-hashes -r requirements-clients.lock
+	@cp $(CLIENTS)/package.json $(CLIENTS)/package-lock.json .clients
+	@$(NPM) ci --prefix .clients >/dev/null
 	@touch $@
 
 # A peer that cannot be had here is a row of the results; the others are installed all the same.

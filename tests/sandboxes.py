@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import psutil
 
 from tests.served import MEDIA_TYPE
 from tests.terminal import PROGRAM, environment
@@ -23,7 +24,6 @@ PATIENCE = 60.0  # seconds for its end
 class Sandbox:
     """A running sandbox. `told`: what its line says; `temporary`: the folder that its temporary files are in."""
 
-    process: subprocess.Popen[str]
     told: dict[str, Any]
     temporary: Path
     client: httpx.Client
@@ -64,16 +64,11 @@ class Sandbox:
         body = {"data": {"type": "exports", "id": export_id, "attributes": {"_interrupt": True}}}
         return self.call("PATCH", f"/exports/{export_id}", json=body)
 
-    def end(self, sign: int = signal.SIGTERM) -> tuple[int, str]:
-        """Its exit status, and what it has printed after its line."""
-        self.process.send_signal(sign)
-        rest, _ = self.process.communicate(timeout=PATIENCE)
-        return self.process.returncode, rest
-
 
 @contextmanager
-def started(home: Path, *arguments: object, **settings: str) -> Iterator[Sandbox]:
-    """A sandbox that is started in a folder, with its log beside it, and is ended after the block if it still runs."""
+def started(home: Path, *arguments: object, sign: int = signal.SIGTERM, **settings: str) -> Iterator[Sandbox]:
+    """A sandbox that is started in a folder, with its log beside it. After the block it is ended by a signal, and must
+    end in order, say nothing more and leave nothing."""
     temporary = home / "tmp"
     temporary.mkdir(exist_ok=True)
     with (home / "sandbox.log").open("ab") as log:
@@ -92,7 +87,12 @@ def started(home: Path, *arguments: object, **settings: str) -> Iterator[Sandbox
         assert line, (home / "sandbox.log").read_text()
         told = json.loads(line)
         with httpx.Client(base_url=told["base_url"], trust_env=False, timeout=30) as client:
-            yield Sandbox(process, told, temporary, client)
+            yield Sandbox(told, temporary, client)
+        below = psutil.Process(process.pid).children(recursive=True)
     finally:
-        process.terminate()
-        process.communicate(timeout=PATIENCE)
+        process.send_signal(sign)
+        rest, _ = process.communicate(timeout=PATIENCE)
+    assert (process.returncode, rest) == (0, "")
+    assert below
+    assert not [one for one in below if one.is_running()]
+    assert list(temporary.iterdir()) == []

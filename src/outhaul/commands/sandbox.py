@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 WORKERS = 4  # exports are slowed down here, which costs nothing: several can be watched at once
 AHEAD = 1
+# The official SDK asks where the issuer of its token is.
+ISSUER = "https://auth.commercelayer.io"
 # What Commerce Layer documents for exports in live mode, which the tokens name.
 DOCUMENTED = {"rate_average": "200/1m", "rate_burst": "50/10s", "rate_tokens": "30/1m"}
 
@@ -67,6 +69,7 @@ def run(
                 "state": folder / "state",
                 "host": host,
                 "port": port,
+                "token_issuer": ISSUER,
                 "workers": WORKERS,
                 "min_free": 0,
                 "webhook_networks": ("127.0.0.0/8", "::1/128"),  # where receivers are tried

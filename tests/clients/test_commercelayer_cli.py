@@ -1,0 +1,133 @@
+"""The official @commercelayer/cli with its exports plugin, against a sandbox: each command as it is typed."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import re
+import sqlite3
+import subprocess
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.sandboxes import Sandbox
+from tests.terminal import until
+
+HERE = Path(__file__).parent / "commercelayer"
+PLUGIN = "@commercelayer/cli-plugin-exports"
+PATIENCE = 60.0
+
+
+@dataclass(frozen=True)
+class Cli:
+    """The command line of somebody whose home is `home`."""
+
+    clients: Path
+    home: Path
+    sandbox: Sandbox
+
+    def type(self, *arguments: str, status: int = 0, **more: str) -> str:
+        """What `commercelayer ARGUMENTS...` says to people."""
+        places = {f"XDG_{name}_HOME": str(self.home / name.lower()) for name in ("DATA", "CONFIG", "CACHE")}
+        done = subprocess.run(
+            [
+                self.clients / "bin" / "node",
+                self.clients / "node_modules/@commercelayer/cli/bin/run.js",
+                *arguments,
+            ],
+            cwd=self.home,
+            env={
+                "PATH": os.environ["PATH"],
+                "HOME": str(self.home),
+                **places,
+                "NODE_OPTIONS": f"--require={HERE / 'hosts.cjs'}",
+                "NO_COLOR": "1",
+                "NO_UPDATE_NOTIFIER": "1",
+                "COLUMNS": "200",
+                "SANDBOX": self.sandbox.base,
+                "CL_CLI_ORGANIZATION": self.sandbox.credentials["organization"],
+                "CL_CLI_ACCESS_TOKEN": self.sandbox.credentials["access_token"],
+                **more,
+            },
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE,
+            check=False,
+        )
+        said = done.stdout + done.stderr
+        assert done.returncode == status, said
+        return said
+
+
+@pytest.fixture(scope="module")
+def cli(clients: Path, sandbox: Sandbox, tmp_path_factory: pytest.TempPathFactory) -> Cli:
+    """With the plugin as `commercelayer plugins:install exports` leaves it."""
+    home = tmp_path_factory.mktemp("home")
+    data = home / "data/@commercelayer/cli"
+    data.mkdir(parents=True)
+    (home / "cache/@commercelayer/cli").mkdir(parents=True)
+    (data / "node_modules").symlink_to(clients / "node_modules")
+    plugins = [{"name": PLUGIN, "tag": "latest", "type": "user"}]
+    (data / "package.json").write_text(
+        json.dumps(
+            {
+                "name": "commercelayer",
+                "dependencies": {PLUGIN: "4"},
+                "oclif": {"schema": 1, "plugins": plugins},
+            }
+        )
+    )
+    return Cli(clients, home, sandbox)
+
+
+def skus(sandbox: Sandbox, where: str = "true") -> dict[str, str]:
+    """Names by codes, as the shop has them."""
+    with closing(sqlite3.connect(sandbox.database)) as connection:
+        wanted = f"SELECT code, name FROM skus WHERE organization_id = 'sandbox' AND {where}"
+        return dict(connection.execute(wanted).fetchall())
+
+
+def test_it_creates_an_export_waits_for_it_and_saves_its_file(cli: Cli) -> None:
+    said = cli.type("exports:create", "-t", "skus", "-i", "prices", "-w", "code_start=T", "-P", "-x", "skus")
+    wanted = skus(cli.sandbox, "code LIKE 'T%'")
+    assert f"Exported {len(wanted)} skus" in said
+    assert "Exported file saved to skus.json" in said
+    text = (cli.home / "skus.json").read_text()
+    got: list[dict[str, Any]] = json.loads(text)
+    assert {row["code"]: row["name"] for row in got} == wanted
+    assert all(price["currency_code"] in {"EUR", "USD"} for row in got for price in row["prices"])
+    assert text.startswith("[\n    {\n")
+
+
+def test_it_saves_fields_as_csv(cli: Cli) -> None:
+    cli.type("exports:create", "-t", "skus", "-f", "code,name", "--csv", "--blind", "-X", "deep/er/skus.csv")
+    with (cli.home / "deep/er/skus.csv").open(newline="") as file:
+        assert {row["code"]: row["name"] for row in csv.DictReader(file)} == skus(cli.sandbox)
+
+
+def test_it_lists_shows_and_interrupts_exports(cli: Cli) -> None:
+    made = cli.sandbox.create(resource_type="line_items", reference="GROUP-1")["id"]
+    until(lambda: cli.sandbox.get(made)["progress"], "progress")
+    assert f"Export {made} has been successfully interrupted." in cli.type("exports:interrupt", made)
+    assert f"Export {made} is already interrupted." in cli.type("exports:interrupt", made)
+    listed = cli.type("exports:list", "-t", "line_items", "-s", "interrupted")
+    assert re.search(rf"{made} *│ line_items *│ interrupted", listed)
+    shown = cli.type("exports", made)
+    assert re.search(r"resource_type │ line_items", shown)
+    assert re.search(r"status │ interrupted", shown)
+    assert re.search(rf"{made} *│ line_items *│ interrupted", cli.type("exports:group", "GROUP"))
+
+
+def test_it_says_in_its_own_words_what_was_refused(cli: Cli) -> None:
+    create = ("exports:create", "-x", "none", "-t")
+    assert "No skus found" in cli.type(*create, "skus", "-w", "code_eq=none", status=1)
+    assert "Unprocessable Entity" in cli.type(*create, "webhooks", status=2)
+    assert "Unable to find export with id nothing" in cli.type("exports", "nothing", status=2)
+    expired = cli.sandbox.credentials["expired_token"]
+    assert "Invalid token" in cli.type("exports:list", status=2, CL_CLI_ACCESS_TOKEN=expired)
