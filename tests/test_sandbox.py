@@ -22,6 +22,7 @@ from outhaul.sandbox import shop
 from outhaul.sandbox.tables import TABLES
 from outhaul.worker import brake
 from tests import sandboxes, trees
+from tests.receiver import receiving
 from tests.sandboxes import Sandbox
 from tests.served import MEDIA_TYPE
 from tests.terminal import until
@@ -185,6 +186,25 @@ def test_a_token_of_one_market_narrows_its_exports_to_it(sandbox: Sandbox) -> No
         with closing(sqlite3.connect(sandbox.database)) as connection:
             assert (made["attributes"]["records_count"],) == connection.execute(rows).fetchone(), resource
         sandbox.interrupt(made["id"])
+
+
+def test_its_webhooks_may_call_this_machine(sandbox: Sandbox) -> None:
+    with receiving() as receiver:
+        hook = {"name": "mine", "topic": "exports.create", "callback_url": receiver.url}
+        made = sandbox.call("POST", "/webhooks", json={"data": {"type": "webhooks", "attributes": hook}})
+        assert made.status_code == 201, made.text
+        sandbox.create(resource_type="tags")
+        until(lambda: receiver.got, "a message")
+    sandbox.call("DELETE", f"/webhooks/{made.json()['data']['id']}")
+
+
+def test_no_field_is_hidden_but_whose_the_rows_are(sandbox: Sandbox) -> None:
+    made = sandbox.create(resource_type="customers", fields=["email", "has_password"])
+    assert made["attributes"]["fields"] == ["email", "has_password"]
+    body = {
+        "data": {"type": "exports", "attributes": {"resource_type": "tags", "fields": ["organization_id"]}}
+    }
+    assert sandbox.call("POST", "/exports", json=body).status_code == 422
 
 
 @pytest.mark.parametrize("resource", INCLUDED)
