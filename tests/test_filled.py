@@ -112,7 +112,8 @@ def check(sibling: ModuleType, shape: Shape, rows: list[Row], random: Random) ->
 @given(case=cases(), seed=st.integers(0, 1 << 30))
 @settings(max_examples=40, deadline=None)
 def test_what_has_no_value_is_left_out_at_every_depth(sibling, case, seed) -> None:
-    check(sibling, *case, Random(seed))
+    shape, rows = case
+    check(sibling, shape, rows, Random(seed))
 
 
 @pytest.mark.parametrize("sibling", [json, ndjson, csv])
@@ -126,4 +127,5 @@ def test_it_is_left_out_of_rows_too_large_to_be_held_as_well(sibling, case, seed
         patch.setattr(_nest, "LEAST", random.choice((1, 10, 60)))
         for module in (_columns, _filled):
             patch.setattr(module, "WINDOW", random.choice((16, 17, 1 << 20)))
-        check(sibling, *case, random)
+        shape, rows = case
+        check(sibling, shape, rows, random)

@@ -25,6 +25,9 @@ PREFIX = "oh_"  # tells people and scanners of leaked secrets what this is
 CLIENT, SECRET = "ohc_", "ohs_"
 SHAPE = re.compile(r"oh_[A-Za-z0-9_-]{43}")  # 256 random bits
 SIGNED = re.compile(r"[\w-]+\.[\w-]+\.[\w-]+", re.ASCII)
+# What is kept of whoever changes an export, out of another issuer's claims.
+APPLICATION = ("id", "client_id", "kind", "public")
+OWNER = ("id", "type", "email", "first_name", "last_name")
 MARGIN = timedelta(hours=1)  # for which a retired key is believed longer than its last token can be good
 
 # The kinds of clients that there can be here, with whether they sign in by a secret.
@@ -53,6 +56,7 @@ class Access:
     issuer: str = ""
     issuers: tuple[Issuer, ...] = ()
     lifetime: timedelta = timedelta(hours=4)
+    test: bool = False  # of a service for tests, as its tokens say
 
     def make_token(
         self,
@@ -137,13 +141,15 @@ class Access:
         tenant, name = organization.get("id"), application.get("id")
         if not isinstance(tenant, str) or not tenant or not isinstance(name, str) or not name:
             raise refusal()
-        customer = _object(claims, "owner").get("type") == "Customer"
+        owner = _object(claims, "owner")
         return Caller(
             id=f"{claims['iss']}/{name}",
             name=name,
             tenant=tenant,
-            exports=application.get("kind") in EXPORTING and not customer,
+            exports=application.get("kind") in EXPORTING and owner.get("type") != "Customer",
             scopes=scopes.claimed(claims),
+            application={one: application[one] for one in APPLICATION if one in application},
+            owner={one: owner[one] for one in OWNER if one in owner},
         )
 
     def _known(self, found: Token | None) -> Caller:
@@ -162,7 +168,7 @@ class Access:
             )
         assert self.keys
         now = int(time.time())
-        token = self.keys.sign(_claims(client, granted) | self._times(now))
+        token = self.keys.sign(_claims(client, granted) | {"test": self.test} | self._times(now))
         self.ledger.touch_token(client.id)
         return Grant(token, granted, now, self.lifetime)
 
@@ -259,6 +265,7 @@ def _caller(token: Token) -> Caller:
         read_only=token.read_only,
         ceiling=token.ceiling,
         exports=token.kind is None or token.kind in EXPORTING,
+        application={"kind": token.kind, "public": not KINDS.get(token.kind, True)} if token.kind else {},
     )
 
 
@@ -286,7 +293,6 @@ def _claims(client: Token, scope: str) -> dict[str, Any]:
             "confidential": secretive,
         },
         "scope": scope,
-        "test": False,
     }
     named = {one.kind: list(one.values) for one in scopes.granted(scope) if one.by == "id"}
     if named.keys() & {"market", "stock_location"}:

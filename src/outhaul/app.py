@@ -89,6 +89,7 @@ class Outhaul:
             keys=Keyring(settings.state / SIGNING),
             issuers=tuple(map(Issuer, settings.trusted_issuers)),
             lifetime=settings.token_lifetime,
+            test=settings.mode == "test",
         )
         self.exports = Exports(
             ledger=self.ledger,
@@ -269,7 +270,7 @@ def courier(outhaul: Outhaul, own: str) -> Courier:
     base = outhaul.settings.public_url or own
     found = {name: siblings.load(dialects, name) for name in siblings.names(dialects)}
     writes = {
-        name: partial(dialect.letter, outhaul.exports, base)
+        name: partial(dialect.letter, outhaul.exports, base, mode=outhaul.settings.mode)
         for name, dialect in found.items()
         if hasattr(dialect, "letter")
     }

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from datetime import timedelta
 from ipaddress import IPv4Network, IPv6Network, ip_address
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
 from pydantic import BeforeValidator, ByteSize, Field, SecretStr, ValidationError, field_validator
@@ -140,6 +140,9 @@ class Settings(BaseSettings):
     rate_average: Rate = Field(None, description="calls of the API that one address may make")
     rate_burst: Rate = Field(None, description="the same, to one endpoint in a short time")
     rate_tokens: Rate = Field(None, description="tokens that one address may ask for at /oauth/token")
+    mode: Literal["live", "test"] = Field(
+        "live", description="which mode tokens and resources say that they are of"
+    )
     failed_as_interrupted: Annotated[tuple[str, ...], NoDecode, BeforeValidator(listed)] = Field(
         ("CLI-", "@commercelayer/cli"),
         description="what User-Agent begins with of clients that are shown a failed export as interrupted",

@@ -47,7 +47,8 @@ class Scope:
 @dataclass(frozen=True, slots=True)
 class Caller:
     """Who asks. `tenant` None with `all_tenants` False never happens: access refuses to make it. `exports`: whether
-    exports are for this kind of caller at all. `scopes`: to what a draft that is `scoped` is narrowed."""
+    exports are for this kind of caller at all. `scopes`: to what a draft that is `scoped` is narrowed. `application`
+    and `owner`: what a signed token says of them."""
 
     id: str
     name: str
@@ -58,6 +59,8 @@ class Caller:
     ceiling: Ceiling = UNLIMITED
     exports: bool = True
     scopes: tuple[Scope, ...] = ()
+    application: Mapping[str, Any] = field(default_factory=dict)
+    owner: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

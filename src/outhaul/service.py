@@ -214,25 +214,25 @@ class Exports:
         _may_change(caller)
         if not changes:
             return self.get(caller, export_id)
-        return self._ledger.amend(_known(export_id), _sight(caller), caller.id, **changes)
+        return self._ledger.amend(_known(export_id), _sight(caller), caller, **changes)
 
     def interrupt(self, caller: Caller, export_id: str) -> Export:
         """Stop it until it is started again; WrongState when it has ended."""
         _may_change(caller)
-        return self._ledger.interrupt(_known(export_id), _sight(caller), caller.id)
+        return self._ledger.interrupt(_known(export_id), _sight(caller), caller)
 
     def start(self, caller: Caller, export_id: str) -> Export:
         """Go on after an interruption or a failure; what it asks for is checked again before it runs."""
         _may_change(caller)
         self._room()
-        export = self._ledger.start(_known(export_id), _sight(caller), caller.id)
+        export = self._ledger.start(_known(export_id), _sight(caller), caller)
         self._nudge()
         return export
 
     def delete(self, caller: Caller, export_id: str) -> None:
         """Remove it in any state, with its files and links."""
         _may_change(caller)
-        self._ledger.remove(_known(export_id), _sight(caller), caller.id)
+        self._ledger.remove(_known(export_id), _sight(caller), caller)
         self._nudge()
 
     def links(self, caller: Caller, export: Export) -> Links:

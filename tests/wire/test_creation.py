@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import jwt
 import pytest
 
 from outhaul.ledger.tables import exports
@@ -175,6 +176,15 @@ def test_what_is_no_key_is_refused(asker: Asker, key: str) -> None:
     answer = sent(asker, key)
     (error,) = answer.json()["errors"]
     assert (answer.status_code, error["source"]) == (400, {"header": "Idempotency-Key"})
+
+
+def test_a_service_for_tests_says_so_in_its_tokens_and_resources(place: Path) -> None:
+    for asker in asleep(place, "test", mode="test"):
+        assert asker.ask(resource_type="orders").json()["data"]["meta"]["mode"] == "test"
+        secret, kept = asker.outhaul.access.make_client("x", tenant="1")
+        body = {"grant_type": "client_credentials", "client_id": kept.id, "client_secret": secret}
+        token = asker.client.post("/oauth/token", json=body).json()["access_token"]
+        assert jwt.decode(token, options={"verify_signature": False})["test"] is True
 
 
 def test_guess_an_export_too_many_waits(place: Path) -> None:

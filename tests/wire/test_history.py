@@ -40,6 +40,15 @@ def test_a_change_looks_as_in_the_contract(kind: str, file: str) -> None:
     assert history.resource(kind, told("interrupted", changed=CHANGED), SETTING) == golden(file)
 
 
+def test_who_made_a_change_is_told_as_its_token_says_it() -> None:
+    application = {"id": "xYZabcDEFG", "client_id": "c", "kind": "cli", "public": True}
+    owner = {"id": "u", "type": "User", "email": "ann@example.com", "first_name": "Ann", "last_name": "Lee"}
+    by = {"application": application, "owner": owner}
+    change = told("interrupted", "https://auth.example.com/xYZabcDEFG", changed=CHANGED, by=by)
+    attributes = history.resource("event_stores", change, SETTING)["attributes"]
+    assert attributes["who"] == {"application": application, "owner": owner}
+
+
 def test_what_looks_the_same_on_the_wire_is_no_change() -> None:
     queued = told("resumed", changed={"status": ["created", "queued"]})
     assert history.resource("versions", queued, SETTING)["attributes"]["changes"] == {}

@@ -272,3 +272,30 @@ def test_an_export_keeps_the_scope_of_its_maker(house: House) -> None:
         house.outhaul.exports.check(made)
     finally:
         object.__setattr__(house.outhaul.exports.catalog, "_known", [plan.catalog])
+
+
+@pytest.mark.parametrize("foreign", [False, True])
+def test_a_change_is_told_with_the_application_and_the_owner_that_its_token_names(
+    house: House, foreign: bool
+) -> None:
+    application = {"id": "xYZ", "client_id": "abc", "kind": "cli", "public": True, "confidential": False}
+    owner = {"id": "u1", "type": "User"}
+    one = house.foreign(application=application, owner=owner) if foreign else house.client(None)
+    export = one.ask(resource_type="orders").json()["data"]["id"]
+    one.change(export, _interrupt=True)
+    told = one.call("GET", f"/exports/{export}/event_stores").json()["data"]
+    (who,) = {json.dumps(change["attributes"]["who"]) for change in told if change["attributes"]["payload"]}
+    found = json.loads(who)
+    if foreign:
+        del application["confidential"]
+        assert found == {"application": application, "owner": owner}
+    else:
+        assert found["owner"] is None
+        client = found["application"]["id"]
+        assert client.startswith("ohc_")
+        assert found["application"] == {
+            "id": client,
+            "client_id": client,
+            "kind": "integration",
+            "public": False,
+        }

@@ -8,6 +8,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from outhaul.export import Caller
 from outhaul.ledger.clock import moment, now
 from outhaul.ledger.database import Database
 from outhaul.ledger.tables import deliveries, events, exports, webhooks
@@ -16,13 +17,14 @@ NEVER = (
     1e12  # when a message is due whose receiver is not to be asked; so that no look at what is due meets it
 )
 OURSELVES = "outhaul"  # who did it, where nobody asked for it
+Who = str | Caller
 
 
 @dataclass(frozen=True, slots=True)
 class Event:
     """`name`: created amended started planned remade interrupted resumed completed failed expired removed, and
     downloaded, which changes nothing. `data["changed"]`: what callers see of a change, `{name: [before, after]}`
-    in our names."""
+    in our names; `data["by"]`: what its token said of an application and its owner."""
 
     id: int
     export: str
@@ -52,8 +54,11 @@ def event_of(row: Any) -> Event:
     return Event(row.id, row.export, row.name, moment(row.at), row.who, row.data, row.tenant)
 
 
-def tell(write: sa.Connection, export_id: str, name: str, who: str = OURSELVES, **data: Any) -> None:
+def tell(write: sa.Connection, export_id: str, name: str, who: Who = OURSELVES, **data: Any) -> None:
     """Add an event to the transaction of the change that it tells of, and to the outbox whoever wants to know."""
+    if isinstance(who, Caller):
+        by = {"application": dict(who.application), "owner": dict(who.owner)}
+        who, data = who.id, data | ({"by": by} if any(by.values()) else {})
     tenant = sa.select(exports.c.tenant).where(exports.c.id == export_id).scalar_subquery()
     told = events.insert().values(export=export_id, tenant=tenant, name=name, who=who, data=data)
     number = write.execute(told.returning(events.c.id)).scalar_one()

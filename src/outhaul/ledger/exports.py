@@ -18,7 +18,7 @@ from outhaul.export import ACTIVE, ALL, Artifact, Caller, Draft, Export, Fragmen
 from outhaul.ledger import states
 from outhaul.ledger.clock import now
 from outhaul.ledger.database import moved
-from outhaul.ledger.events import OURSELVES, tell
+from outhaul.ledger.events import OURSELVES, Who, tell
 from outhaul.ledger.parts import part_of
 from outhaul.ledger.progress import shown, shown_export
 from outhaul.ledger.snapshots import Snapshots
@@ -73,7 +73,7 @@ class Exports(Snapshots):
                     write.execute(exports.insert().values(id=export_id, **row))
                     write.execute(reads.insert(), [{"export": export_id, "resource": one} for one in read])
                     write.execute(parts.insert().values(PLANNING | {"export": export_id}))
-                    tell(write, export_id, "created", caller.id, changed=_first(row))
+                    tell(write, export_id, "created", caller, changed=_first(row))
             except sa.exc.IntegrityError:
                 if self._exists(export_id):
                     continue
@@ -112,7 +112,7 @@ class Exports(Snapshots):
             raise _missing(export_id)
         return shown_export(row)
 
-    def amend(self, export_id: str, sight: Sight = ALL, who: str = OURSELVES, **changes: Any) -> Export:
+    def amend(self, export_id: str, sight: Sight = ALL, who: Who = OURSELVES, **changes: Any) -> Export:
         """Change `reference`, `reference_origin` or `metadata`, in any state."""
         assert changes.keys() <= AMENDABLE
         with self._write() as write:
@@ -125,7 +125,7 @@ class Exports(Snapshots):
             tell(write, export_id, "amended", who, changed=changed)
         return self.get(export_id)
 
-    def interrupt(self, export_id: str, sight: Sight = ALL, who: str = OURSELVES) -> Export:
+    def interrupt(self, export_id: str, sight: Sight = ALL, who: Who = OURSELVES) -> Export:
         """Stop until it is started again; running parts see it within a second. WrongState when it has ended."""
         with self._write() as write:
             before = states.lock(write, export_id)
@@ -142,7 +142,7 @@ class Exports(Snapshots):
             )
         return self.get(export_id)
 
-    def start(self, export_id: str, sight: Sight = ALL, who: str = OURSELVES) -> Export:
+    def start(self, export_id: str, sight: Sight = ALL, who: Who = OURSELVES) -> Export:
         """Go on after an interruption or a failure: finished parts stay, as long as their instant is still held;
         else everything begins anew. WrongState when it is neither interrupted nor failed."""
         with self._write() as write:
@@ -175,7 +175,7 @@ class Exports(Snapshots):
                 states.remake(write, export_id, who=who)
         return self.get(export_id)
 
-    def remove(self, export_id: str, sight: Sight = ALL, who: str = OURSELVES) -> None:
+    def remove(self, export_id: str, sight: Sight = ALL, who: Who = OURSELVES) -> None:
         """Gone for everybody at once, in any state; its worker stops within a second and its objects are swept."""
         with self._write() as write:
             removed = exports.update().where(_seen(export_id, sight)).values(deleted_at=now())

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from outhaul.export import ACTIVE, MOVES, Status
 from outhaul.ledger.clock import now
 from outhaul.ledger.database import moved
-from outhaul.ledger.events import OURSELVES, tell
+from outhaul.ledger.events import OURSELVES, Who, tell
 from outhaul.ledger.tables import exports, fragments, parts, snapshots
 
 WAITING = (Status.CREATED, Status.QUEUED)
@@ -97,7 +97,7 @@ def recall(write: sa.Connection, export_id: str) -> None:
 
 
 def remake(
-    write: sa.Connection, export_id: str, why: Mapping[str, Any] | None = None, who: str = OURSELVES
+    write: sa.Connection, export_id: str, why: Mapping[str, Any] | None = None, who: Who = OURSELVES
 ) -> None:
     """Begin a new generation: a new instant will be taken and every part run again under it."""
     ours = exports.c.id == export_id

@@ -79,7 +79,7 @@ def _change(kind: str, told: Event, setting: Setting) -> dict[str, Any]:
         "resource_id": told.export,
         "event": WORDS.get(told.name, "update"),
         **what,
-        "who": _who(told.who),
+        "who": _who(told.who, told.data.get("by", {})),
         "created_at": at,
         "updated_at": at,
     }
@@ -104,14 +104,12 @@ def _word(status: str | None, setting: Setting) -> str | None:
     return None if status is None else setting.word(Status(status))
 
 
-def _who(caller: str) -> dict[str, Any]:
-    """The token that asked for it, as the application that it is; or the service itself."""
+def _who(caller: str, by: Mapping[str, Any]) -> dict[str, Any]:
+    """The application that asked for it, a plain token as if it were one, and whose it is; or the service itself."""
     if caller == OURSELVES:
         return {"worker": {"name": OURSELVES}}
-    return {
-        "application": {"id": caller, "client_id": caller, "kind": "integration", "public": False},
-        "owner": None,
-    }
+    plain = {"id": caller, "client_id": caller, "kind": "integration", "public": False}
+    return {"application": plain | by.get("application", {}), "owner": by.get("owner") or None}
 
 
 def _offset(moment: datetime) -> str:

@@ -99,11 +99,15 @@ def resource(
     }
 
 
-def letter(exports: Exports, base: str, message: Message) -> tuple[bytes, Mapping[str, str]]:
+def letter(
+    exports: Exports, base: str, message: Message, mode: str = "live"
+) -> tuple[bytes, Mapping[str, str]]:
     """The export as a GET would show it now, of one that is gone the id alone; with topic, signature and the number
     of the event, which is the same however often it is sent."""
     webhook = message.webhook
-    setting = render.Setting(base + documents.PREFIX, secrets.token_hex(32), openly=webhook.tenant is None)
+    setting = render.Setting(
+        base + documents.PREFIX, secrets.token_hex(32), openly=webhook.tenant is None, mode=mode
+    )
     body = json.dumps(_document(exports, message, setting), separators=(",", ":")).encode()
     signed = hmac.new(message.secret.encode(), body, hashlib.sha256).digest()
     return body, {

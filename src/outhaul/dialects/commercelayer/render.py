@@ -41,12 +41,13 @@ WHOLE = Shape()
 class Setting:
     """What an answer holds beside the export: `base` is the absolute address of `/api`, `trace` names the request.
     `openly`: the asker may read what is the operator's own; `failed`: the word for a failed export, for clients that
-    would ask for ever."""
+    would ask for ever; `mode`: live or test."""
 
     base: str
     trace: str
     openly: bool = False
     failed: str = "failed"
+    mode: str = "live"
 
     def word(self, status: Status) -> str:
         return self.failed if status is Status.FAILED else STATUSES[status]
@@ -102,7 +103,7 @@ def resource(
 
 def meta(tenant: str | None, setting: Setting) -> dict[str, str]:
     """Of every resource object."""
-    return {"mode": "live", "organization_id": tenant or "", "trace_id": setting.trace}
+    return {"mode": setting.mode, "organization_id": tenant or "", "trace_id": setting.trace}
 
 
 def page(

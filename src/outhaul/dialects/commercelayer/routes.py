@@ -23,7 +23,7 @@ from outhaul.export import Caller, Export
 from outhaul.rates import Rate
 from outhaul.service import Exports
 
-SETTINGS = ("failed_as_interrupted", "rate_average", "rate_burst")
+SETTINGS = ("mode", "failed_as_interrupted", "rate_average", "rate_burst")
 MEDIA_TYPE = "application/vnd.api+json"
 ACCEPTED = {MEDIA_TYPE, "application/json", "application/*", "*/*"}
 KEY = re.compile(r"[!-~]([ -~]{0,253}[!-~])?")  # a header has no space at its ends
@@ -41,17 +41,19 @@ def build(
     access: Access,
     *,
     max_body: int,
+    mode: str = "live",
     failed_as_interrupted: Sequence[str] = (),
     rate_average: Rate | None = None,
     rate_burst: Rate | None = None,
     more: Sequence[APIRouter] = (),
 ) -> ASGIApp:
-    """The dialect as an app of its own, to be mounted under PREFIX. `failed_as_interrupted`: what the names of clients
-    begin with that know no failed exports and would ask for ever; they are shown interrupted ones. `rate_average`: of
-    calls from one address, reads and writes each; `rate_burst`: the same, to one endpoint. `more`: calls about other
-    things than exports."""
+    """The dialect as an app of its own, to be mounted under PREFIX. `mode`: live or test. `failed_as_interrupted`: what
+    the names of clients begin with that know no failed exports and would ask for ever; they are shown interrupted ones.
+    `rate_average`: of calls from one address, reads and writes each; `rate_burst`: the same, to one endpoint. `more`:
+    calls about other things than exports."""
     app = FastAPI(openapi_url=None, redirect_slashes=False, default_response_class=Document)
     app.state.exports, app.state.access, app.state.max_body = exports, access, max_body
+    app.state.mode = mode
     app.state.failed_as_interrupted = tuple(failed_as_interrupted)
     app.state.routers = (router, *more)
     for one in app.state.routers:
@@ -243,6 +245,7 @@ def setting_of(request: Request) -> render.Setting:
         trace=request.scope["outhaul.trace"],
         openly=request.state.openly,
         failed="interrupted" if agent.startswith(request.app.state.failed_as_interrupted) else "failed",
+        mode=request.app.state.mode,
     )
 
 

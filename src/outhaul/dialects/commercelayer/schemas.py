@@ -146,7 +146,7 @@ def schemas() -> Data:
     made["NewWebhook"] = _body("webhooks", parse.WEBHOOK, "topic", "callback_url")
     made["WebhookChange"] = _body("webhooks", {**parse.WEBHOOK, **parse.WEBHOOK_MOVES})
     made["Meta"] = structure(
-        {"mode": {"const": "live"}, "organization_id": TEXT, "trace_id": TEXT},
+        {"mode": {"enum": ["live", "test"]}, "organization_id": TEXT, "trace_id": TEXT},
         *("mode", "organization_id", "trace_id"),
     )
     made["Who"] = _who()
@@ -270,5 +270,6 @@ def _who() -> Data:
         {"id": TEXT, "client_id": TEXT, "kind": TEXT, "public": FLAG}, "id", "client_id", "kind", "public"
     )
     worker = structure({"worker": structure({"name": TEXT}, "name")}, "worker")
-    asker = structure({"application": application, "owner": {"type": "null"}}, "application", "owner")
+    owner = {"type": ["object", "null"], "description": "Whose token it is, where another issuer's says so."}
+    asker = structure({"application": application, "owner": owner}, "application", "owner")
     return {"oneOf": [asker, worker], "description": "The application of a token, or the service itself."}
