@@ -192,11 +192,13 @@ class Feed:
             self._of = self._parents_of(self._held.anchor)
 
     def ready(self, at: int, count: int) -> int:
-        """How many of the next `count` parents have all their children here, and few enough bytes of them."""
+        """How many of the next parents, up to `count`, have all their children here, and few enough bytes of them; more
+        are not waited for where much is held already, since each time all of it would be copied."""
         while True:
             if self._held is not None:
-                too_many = size(self._held.text) > self._share
-                if too_many or self._of[-1] >= at + count:
+                held = size(self._held.text)
+                enough = held > self._share or (held > LEAST and self._of[-1] > at)
+                if enough or self._of[-1] >= at + count:
                     return self._until(self._first_too_many(), at, count)
             if self._giant is not None:
                 return self._until(self._giant_parent(), at, count)

@@ -48,7 +48,7 @@ def whole(column: pa.ChunkedArray) -> pa.Array:
     return (
         column.chunk(0)
         if column.num_chunks == 1
-        else pa.concat_arrays(column.chunks or [pa.array([], BINARY)])
+        else pa.concat_arrays(column.chunks or [pa.array([], column.type)])
     )
 
 

@@ -12,7 +12,7 @@ import asyncpg
 from outhaul.errors import SourceAway, Unproven
 from outhaul.sources._postgresql_complaints import translated
 
-BLOCK_BYTES = 2 << 20  # parsing and gluing gain nothing from more, and values with line breaks lose
+BLOCK_BYTES = 1 << 20  # parsing and gluing gain nothing from more, and values with line breaks lose
 CONNECT_SECONDS = 15.0
 FAREWELL_SECONDS = 1.0
 

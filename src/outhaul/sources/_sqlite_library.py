@@ -24,6 +24,11 @@ CACHE_KIB = 16384  # lookups of related rows read a third of their pages again w
 
 Result = TypeVar("Result")
 
+
+class Loose(SourceError):
+    """A value is not of the class that its column was declared to have, or not exact as what it was read as."""
+
+
 SAID: tuple[tuple[str, type[OuthaulError], str], ...] = (
     ("is locked", SourceBusy, "Somebody else is writing to the SQLite file"),
     ("no such table", SchemaChanged, "The source is not what it was when the export was asked for"),
@@ -33,6 +38,7 @@ SAID: tuple[tuple[str, type[OuthaulError], str], ...] = (
     ("malformed", SourceAway, "The SQLite file is damaged"),
     ("not a database", SourceAway, "The file is no SQLite database"),
     ("disk I/O error", SourceAway, "The SQLite file cannot be read"),
+    ("Type mismatch in column", Loose, "A column holds values of several classes"),
 )
 
 

@@ -7,6 +7,8 @@ from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import sqlite
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.elements import Grouping
 
 from outhaul.blocks import Kind
@@ -23,10 +25,35 @@ EXPECTED = {
     **dict.fromkeys((Type.DECIMAL, Type.FLOAT), "real"),
     Type.BINARY: "blob",
 }
+MOST_SCALE = 6  # with more decimals small values would be written with an exponent
+
+
+class Number(sa.ColumnElement[str]):
+    """The words of a value that was declared as an integer, or with `scale` as a decimal: where it is one indeed, they
+    can also be made of the number itself, which is `raw`."""
+
+    inherit_cache = False
+    type = _AS_TEXT
+
+    def __init__(self, words: Element, raw: Element, scale: int | None) -> None:
+        self.words, self.raw, self.scale = words, raw, scale
+
+
+@compiles(Number)
+def _spell(number: Number, compiler: SQLCompiler, **options: Any) -> str:
+    return compiler.process(number.words, **options)
 
 
 def text(element: Element, column: Column, style: Style) -> tuple[Element, Kind]:
     """As plain text; for JSON as JSON of the class that each value has, where the declaration is no promise."""
+    words, kind = _text(element, column, style)
+    exact = column.type is Type.DECIMAL and column.scale is not None and column.scale <= MOST_SCALE
+    if exact or (column.type is Type.INTEGER and not column.scale):
+        return Number(words, element, column.scale if exact else None), kind
+    return words, kind
+
+
+def _text(element: Element, column: Column, style: Style) -> tuple[Element, Kind]:
     if style == "csv" or column.type is Type.TEXT:
         return _by_class(element, column, say("'\\x'").concat(_hex(element)), element), "str"
     if style == "typed":
@@ -126,12 +153,15 @@ def statement(select: sa.Select[Any]) -> tuple[str, tuple[str, ...]]:
     return str(compiled), tuple(params[name] for name in compiled.positiontup or ())
 
 
-def textual(select: sa.Select[Any], width: int, *, ordered: bool) -> tuple[str, tuple[str, ...]]:
-    """The same rows after one row of empty texts, so that a reader that guesses types from the first rows sees text.
+def headed(
+    select: sa.Select[Any], head: Sequence[str], *, ordered: bool, after: int = 0
+) -> tuple[str, tuple[str, ...]]:
+    """The same rows behind a first one that says of each column what is in it, for a reader that guesses types from
+    what comes first; without the first `after` of them.
 
     The order of an inner SELECT is kept where it has a LIMIT, even one that limits nothing.
     """
     words, params = statement(select)
-    empty = ", ".join(["''"] * width)
-    rows = f"SELECT * FROM ({words} LIMIT -1)" if ordered else words  # noqa: S608  # compiled, values are bound
-    return f"SELECT {empty} UNION ALL {rows}", params
+    if ordered or after:
+        words = f"SELECT * FROM ({words} LIMIT -1 OFFSET {after})"  # noqa: S608  # compiled, values are bound
+    return f"SELECT {', '.join(head)} UNION ALL {words}", params

@@ -21,9 +21,10 @@ from outhaul.sources._reflect_sqlite import reflect
 from outhaul.sources._select import Query, Style, counts, has_many, limits, say, tree
 from outhaul.sources._sqlite_copy import Prepared, prepare
 from outhaul.sources._sqlite_doctor import examine, grants
-from outhaul.sources._sqlite_library import Library, file_of, read_only
+from outhaul.sources._sqlite_library import Library, Loose, file_of, read_only
+from outhaul.sources._sqlite_numbers import as_numbers, check_same_way, heads, said
 from outhaul.sources._sqlite_shape import ALL, MOST_ROWS, NARROW, Shape, within_rows
-from outhaul.sources._sqlite_text import TONGUE, statement, textual, total
+from outhaul.sources._sqlite_text import TONGUE, Number, headed, statement, total
 
 __all__ = ["Prepared", "Session", "check", "connect", "count", "examine", "grants", "prepare", "reflect"]
 
@@ -121,18 +122,42 @@ class Session:
         return list(limits(query, TONGUE, part))
 
     def _blocks(self, query: Query, part: Range, *, ordered: bool) -> Iterator[Block]:
-        width = len(query.outputs)
         for within, batch_rows in self._batches(query, self._within(query, part), ordered=ordered):
-            words, params = textual(query.rows(*within, ordered=ordered), width, ordered=ordered)
-            head = 1  # the row of empty texts
-            for table in self._library.batches(words, params, batch_rows):
-                columns = [whole(column).view(pa.binary()) for column in table.slice(head).columns]
-                head = 0
+            for texts in self._texts(query, within, batch_rows, ordered=ordered):
+                columns = [text.view(pa.binary()) for text in texts]
                 for number, column in enumerate(columns):
                     if unreadable(column) is not None:
                         raise self._unreadable(query, part, number)
                 if len(columns[0]):
                     yield block(query, columns)
+
+    def _texts(
+        self, query: Query, within: Bounds, batch_rows: int, *, ordered: bool
+    ) -> Iterator[list[pa.Array]]:
+        """In numbers as long as all are such; from there on in words, which come in the same order."""
+        words, done = query.rows(*within, ordered=ordered), 0
+        if any(isinstance(one, Number) for one in query.outputs):
+            numbers = as_numbers(query).rows(*within, ordered=ordered)
+            try:
+                for columns in self._columns(numbers, heads(query), batch_rows, ordered=ordered):
+                    texts = said(query, columns)
+                    done += len(texts[0])
+                    yield texts
+            except Loose:
+                check_same_way(self._library, numbers, words)
+            else:
+                return
+        empty = ["''"] * len(query.outputs)
+        yield from self._columns(words, empty, batch_rows, ordered=ordered, after=done)
+
+    def _columns(
+        self, select: sa.Select[Any], head: list[str], batch_rows: int, *, ordered: bool, after: int = 0
+    ) -> Iterator[list[pa.Array]]:
+        words, params = headed(select, head, ordered=ordered, after=after)
+        first = 1  # the head
+        for table in self._library.batches(words, params, batch_rows):
+            yield [whole(column) for column in table.slice(first).columns]
+            first = 0
 
     def _batches(self, query: Query, within: Bounds, *, ordered: bool) -> Iterator[tuple[Bounds, int]]:
         """What to read, and how many rows at a time, so that no batch is large whatever the rows hold.
@@ -160,7 +185,7 @@ class Session:
         keys = query.chain[-len(query.node.key) :] if query.node.key else ()
         texts = [query.outputs[number], *(sa.cast(key, sa.Text()) for key in keys)]
         select = sa.select(*texts).select_from(query.source).where(*query.where, *self._within(query, part))
-        words, params = textual(select, len(texts), ordered=False)
+        words, params = headed(select, ["''"] * len(texts), ordered=False)
         row = "a row without key"
         for table in self._library.batches(words, params, 64):
             at = unreadable(whole(table.column(0)).view(pa.binary()))
