@@ -23,10 +23,11 @@ OK, MADE, GONE = "200", "201", "204"
 INVALID, DENIED, MISSING = "401 INVALID_TOKEN", "401 UNAUTHORIZED", "404 RECORD_NOT_FOUND"
 OTHERS = "200 without it"
 
-# What each right means, call by call. `read` stands for every GET of one export that there is.
+# What each right means, call by call. `read` stands for every GET of one export that there is, `itself` for what a
+# caller is told of itself.
 CALLS = (
     *("list", "read", "create", "update", "interrupt", "start", "delete", "events"),
-    *("list webhooks", "read webhook", "create webhook", "update webhook", "delete webhook"),
+    *("list webhooks", "read webhook", "create webhook", "update webhook", "delete webhook", "itself"),
 )
 MAY: dict[str, str] = dict.fromkeys(CALLS, OK) | {
     "create": MADE,
@@ -42,6 +43,7 @@ ELSEWHERE = dict.fromkeys(CALLS, MISSING) | {
     "events": OTHERS,
     "list webhooks": OTHERS,
     "create webhook": MADE,
+    "itself": OK,
 }
 OF_WEBHOOKS = tuple(call for call in CALLS if "webhook" in call)
 NOBODY = dict.fromkeys(CALLS, INVALID)
@@ -160,6 +162,9 @@ class House:
             found = [self.call("GET", f"/{kind}?page[size]=25", token) for kind in LISTS]
             (one,) = {told(shown) for shown in found}
             return OTHERS if one == OK and not any(fresh in shown.text for shown in found) else one
+        if call == "itself":
+            (one,) = {told(self.call("GET", path, token)) for path in ("/organization", "/application")}
+            return one
         if "webhook" in call:
             return self.of_webhooks(call, token)
         export = self.fresh(call)

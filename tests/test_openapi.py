@@ -18,7 +18,7 @@ import pytest
 from outhaul import dialects
 from outhaul.app import Outhaul
 from outhaul.dialects import _links, oauth
-from outhaul.dialects.commercelayer import errors, hooks, openapi, query, routes, told
+from outhaul.dialects.commercelayer import callers, errors, hooks, openapi, query, routes, told
 from outhaul.dialects.oauth.routes import WORDS
 from outhaul.errors import OuthaulError, UnknownSibling
 from tests import documented
@@ -70,7 +70,7 @@ def test_every_dialect_with_a_document_has_one_that_can_be_made() -> None:
 def calls() -> set[tuple[str, str]]:
     """Method and path of everything that the service answers."""
     found = set()
-    for router in (routes.router, told.router, hooks.router, openapi.router):
+    for router in (routes.router, told.router, hooks.router, callers.router, openapi.router):
         for route in router.routes:
             found |= {(method, f"/api{route.path}") for method in route.methods}  # type: ignore[attr-defined]  # all are of calls
     for route in oauth.build(None, None, max_body=1).app.routes:  # type: ignore[arg-type,attr-defined]  # nothing is asked of them
@@ -130,6 +130,8 @@ GOLDEN: dict[str, tuple[str, Any]] = {
     "version": ("Version", lambda body: body),
     "event_store": ("EventStore", lambda body: body),
     "webhook_created": ("Webhook", lambda body: body),
+    "organization": ("OrganizationDocument", lambda body: body),
+    "application": ("ApplicationDocument", lambda body: body),
 }
 
 

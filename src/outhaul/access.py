@@ -161,7 +161,8 @@ class Access:
     def grant(self, client_id: str, secret: str | None, scope: str | None = None) -> Grant:
         """A signed token for a client that proves to be itself; NotSignedIn. WrongValue for a scope that is none."""
         client = self._client(client_id, secret)
-        granted = scope or scopes.EVERYTHING
+        # Commerce Layer's command line joins several by commas.
+        granted = (scope or scopes.EVERYTHING).replace(",", " ")
         if not all(scopes.SHAPE.fullmatch(one) for one in granted.split(" ")) or len(granted) > 1_000:
             raise WrongValue(
                 "The scope is none.", hint="Write market:id:ID or market:code:CODE.", where=("scope",)
@@ -248,6 +249,11 @@ def digest(token: str) -> str:
     return hashlib.sha256(token.encode(errors="replace")).hexdigest()
 
 
+def slug(tenant: str | None) -> str:
+    """A tenant's id as it can stand in a host's name; `all` for None and where nothing of it can."""
+    return re.sub(r"[^a-z0-9]+", "-", (tenant or "").lower()).strip("-") or "all"
+
+
 def _whose(what: str, tenant: str | None, all_tenants: bool) -> None:
     if (tenant is None) is not all_tenants:
         raise Misconfigured(
@@ -277,11 +283,10 @@ def _object(claims: Mapping[str, Any], name: str) -> Mapping[str, Any]:
 def _claims(client: Token, scope: str) -> dict[str, Any]:
     """What a token of this client says of it, as Commerce Layer's clients read it."""
     secretive = KINDS.get(client.kind or "", True)
-    slug = re.sub(r"[^a-z0-9]+", "-", (client.tenant or "").lower()).strip("-")
     claims: dict[str, Any] = {
         "organization": {
             "id": client.tenant or "",
-            "slug": slug or "all",
+            "slug": slug(client.tenant),
             "enterprise": False,
             "region": "self-hosted",
         },

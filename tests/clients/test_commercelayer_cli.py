@@ -31,8 +31,14 @@ class Cli:
     home: Path
     sandbox: Sandbox
 
-    def type(self, *arguments: str, status: int = 0, **more: str) -> str:
-        """What `commercelayer ARGUMENTS...` says to people."""
+    def type(self, *arguments: str, status: int = 0, token: str | None = "access_token") -> str:
+        """What `commercelayer ARGUMENTS...` says to people, to one with this token or to one who has logged in."""
+        known = self.sandbox.credentials
+        given = (
+            {"CL_CLI_ORGANIZATION": known["organization"], "CL_CLI_ACCESS_TOKEN": known[token]}
+            if token
+            else {}
+        )
         places = {f"XDG_{name}_HOME": str(self.home / name.lower()) for name in ("DATA", "CONFIG", "CACHE")}
         done = subprocess.run(
             [
@@ -50,9 +56,7 @@ class Cli:
                 "NO_UPDATE_NOTIFIER": "1",
                 "COLUMNS": "200",
                 "SANDBOX": self.sandbox.base,
-                "CL_CLI_ORGANIZATION": self.sandbox.credentials["organization"],
-                "CL_CLI_ACCESS_TOKEN": self.sandbox.credentials["access_token"],
-                **more,
+                **given,
             },
             stdin=subprocess.DEVNULL,
             capture_output=True,
@@ -93,6 +97,18 @@ def skus(sandbox: Sandbox, where: str = "true") -> dict[str, str]:
         return dict(connection.execute(wanted).fetchall())
 
 
+def test_it_logs_in_and_out_with_id_and_secret(cli: Cli) -> None:
+    given = cli.sandbox.credentials
+    who = ("-i", given["client_id"], "-s", given["client_secret"], "-a", "mine")
+    assert "Login successful!" in cli.type(
+        "applications:login", "-o", given["organization"], *who, token=None
+    )
+    made = cli.sandbox.create(resource_type="tags")["id"]
+    assert made in cli.type("exports:list", token=None)
+    assert "has been revoked" in cli.type("applications:logout", "--revoke", "--force", token=None)
+    cli.type("exports:list", status=2, token=None)
+
+
 def test_it_creates_an_export_waits_for_it_and_saves_its_file(cli: Cli) -> None:
     said = cli.type("exports:create", "-t", "skus", "-i", "prices", "-w", "code_start=T", "-P", "-x", "skus")
     wanted = skus(cli.sandbox, "code LIKE 'T%'")
@@ -129,5 +145,4 @@ def test_it_says_in_its_own_words_what_was_refused(cli: Cli) -> None:
     assert "No skus found" in cli.type(*create, "skus", "-w", "code_eq=none", status=1)
     assert "Unprocessable Entity" in cli.type(*create, "webhooks", status=2)
     assert "Unable to find export with id nothing" in cli.type("exports", "nothing", status=2)
-    expired = cli.sandbox.credentials["expired_token"]
-    assert "Invalid token" in cli.type("exports:list", status=2, CL_CLI_ACCESS_TOKEN=expired)
+    assert "Invalid token" in cli.type("exports:list", status=2, token="expired_token")

@@ -140,6 +140,10 @@ def test_what_is_no_scope_is_refused(house: House, scope: str) -> None:
     assert answer.json()["errors"][0]["title"] == "invalid_scope"
 
 
+def test_scopes_may_have_commas_between_them_as_the_official_command_line_joins_them(house: House) -> None:
+    assert house.ask(scope="market:id:a,store:id:b").json()["scope"] == "market:id:a store:id:b"
+
+
 @pytest.mark.parametrize("scope", [["market:id:xYZ"], {"market": "xYZ"}, 7, True])
 def test_a_scope_that_is_no_text_is_not_taken_for_none(house: House, scope: Any) -> None:
     answer = house.ask(scope=scope)
@@ -225,6 +229,15 @@ def test_a_revocation_says_which_token(house: House) -> None:
     given = {"client_id": house.client.id, "client_secret": house.secret}
     answer = house.http.post("/oauth/revoke", json=given)
     assert (answer.status_code, answer.json()["errors"][0]["title"]) == (400, "invalid_request")
+
+
+def test_revoking_looks_at_nothing_else_in_the_body(house: House) -> None:
+    """The official command line sends all that it knows of an application."""
+    token = house.token()
+    given = {"client_id": house.client.id, "client_secret": house.secret, "token": token}
+    answer = house.http.post("/oauth/revoke", json=given | {"scope": ["market:all"], "kind": "integration"})
+    assert answer.status_code == 200
+    assert house.lists(token).status_code == 401
 
 
 def test_only_the_client_itself_can_revoke_its_token(house: House) -> None:

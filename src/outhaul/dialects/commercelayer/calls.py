@@ -8,7 +8,7 @@ from typing import Any
 from outhaul.dialects._described import JSON, Data, answer, rate_headers, ref, schema
 from outhaul.dialects.commercelayer import examples, history, query
 from outhaul.dialects.commercelayer.routes import MEDIA_TYPE
-from outhaul.dialects.commercelayer.schemas import NAMES
+from outhaul.dialects.commercelayer.schemas import ITSELF, NAMES
 
 Calls = dict[tuple[str, str], Data]  # by method and path
 
@@ -26,6 +26,11 @@ def calls() -> Calls:
     made = _exports() | _webhooks()
     for kind in history.NAMES:
         made |= _histories(kind)
+    for kind in ITSELF:
+        one = kind.removesuffix("s")
+        made["get", f"/{one}"] = _call(
+            f"retrieve{NAMES[kind]}", f"The {one} of the token", READING, _document(kind)
+        )
     document = {"200": _plain("This document.", "OpenAPI")}
     made["get", "/openapi.json"] = _call("getOpenAPI", "This document", READING, document)
     for kind in ("exports", "webhooks"):

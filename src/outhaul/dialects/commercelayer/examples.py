@@ -8,8 +8,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 from outhaul import errors as core
-from outhaul.dialects.commercelayer import errors, history, hooks, query, render
-from outhaul.export import Draft, Export, Selection, Status
+from outhaul.dialects.commercelayer import callers, errors, history, hooks, query, render, schemas
+from outhaul.export import Caller, Draft, Export, Selection, Status
 from outhaul.service import Event, Webhook
 
 NOON = datetime(2018, 1, 1, 12, tzinfo=UTC)
@@ -75,6 +75,7 @@ WEBHOOK = Webhook(
     reference_origin=None,
     metadata={"foo": "bar"},
 )
+CALLER = Caller("BdbDWhLdnp", "warehouse", ORGANIZATION, application={"kind": "integration", "public": False})
 REFUSALS: Mapping[int, core.OuthaulError] = {
     400: errors.ParamMissing("The required parameter, data, is missing."),
     401: core.NotSignedIn("A bearer token is needed."),
@@ -89,6 +90,8 @@ def shown(kind: str) -> dict[str, Any]:
         return render.resource(EXPORT, render.Links(), SETTING)
     if kind == "webhooks":
         return hooks.resource(WEBHOOK, SETTING)
+    if kind in schemas.ITSELF:
+        return callers.resource(kind, CALLER, SETTING)
     return history.resource(kind, CHANGED, SETTING)
 
 

@@ -90,6 +90,12 @@ SHOWN: Mapping[str, Mapping[str, Data]] = {
         "shared_secret": maybe(TEXT) | {"description": "Shown in the answer to its creation, then null."},
         **LIVED,
     },
+    "organizations": {"name": TEXT, "slug": TEXT},
+    "applications": {
+        "name": TEXT,
+        "kind": maybe(TEXT) | {"description": "Null for a token that is no client's."},
+        "public_access": FLAG,
+    },
 }
 # Of every attribute that a body can give; null stands for its default.
 GIVEN: Mapping[str, Data] = {
@@ -127,7 +133,10 @@ NAMES: Mapping[str, str] = {
     "versions": "Version",
     "event_stores": "EventStore",
     "webhooks": "Webhook",
+    "organizations": "Organization",
+    "applications": "Application",
 }
+ITSELF = ("organizations", "applications")  # of which a caller sees one, without a list
 NEEDED = ("id", "type", "links", "attributes", "meta")
 
 
@@ -136,8 +145,9 @@ def schemas() -> Data:
     made: Data = {}
     for kind, name in NAMES.items():
         made[name] = _resource(kind)
-        made[f"{name}Page"] = _page(kind, schema(name))
         made[f"{name}Document"] = _document(kind)
+        if kind not in ITSELF:
+            made[f"{name}Page"] = _page(kind, schema(name))
     for kind in history.NAMES:
         made[f"{NAMES[kind]}Identifiers"] = _page(kind, _identifier(kind))
     made["ExportGone"] = structure({"data": _destroyed()}, "data")
@@ -183,7 +193,8 @@ def refusal(status: int) -> Data:
 
 
 def _attributes(kind: str) -> Data:
-    names = [name for name in query.FIELDS[kind] if kind != "exports" or name not in query.RELATIONSHIPS]
+    known = query.FIELDS.get(kind, SHOWN[kind])
+    names = [name for name in known if kind != "exports" or name not in query.RELATIONSHIPS]
     return structure({name: SHOWN[kind][name] for name in names}, description="`fields` can leave some out.")
 
 

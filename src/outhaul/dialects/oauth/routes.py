@@ -29,7 +29,7 @@ PREFIX = "/oauth"
 SETTINGS = ("rate_tokens",)
 FORM = "application/x-www-form-urlencoded"
 NEVER_KEPT = {"Cache-Control": "no-store", "Pragma": "no-cache"}
-MEMBERS = ("grant_type", "client_id", "client_secret", "scope", "token")
+SECRETS = ("client_id", "client_secret")
 
 log = logging.getLogger("outhaul.oauth")
 
@@ -95,7 +95,7 @@ def build(
     for."""
 
     async def token(request: Request) -> JSONResponse:
-        given = await _members(request, max_body)
+        given = await _members(request, max_body, ("grant_type", *SECRETS, "scope"))
         if given.get("grant_type") != "client_credentials":
             return _refusal(
                 "unsupported_grant_type" if given.get("grant_type") else "invalid_request", request
@@ -113,7 +113,7 @@ def build(
         return JSONResponse(found, headers=NEVER_KEPT)
 
     async def revoke(request: Request) -> JSONResponse:
-        given = await _members(request, max_body)
+        given = await _members(request, max_body, (*SECRETS, "token"))
         if "token" not in given:
             raise InvalidRequest
         who = given.get("client_id", ""), given.get("client_secret"), given["token"]
@@ -176,9 +176,9 @@ def _refusal(title: str, request: Request) -> JSONResponse:
     return JSONResponse({"errors": [entry | {"meta": {"error": title}}]}, said.status, NEVER_KEPT)
 
 
-async def _members(request: Request, limit: int) -> dict[str, str]:
-    """The members of the body that count, JSON or a form; those that are null or no text are not there. A scope must be
-    text: without one everything is granted."""
+async def _members(request: Request, limit: int, names: tuple[str, ...]) -> dict[str, str]:
+    """The members of the body that count, JSON or a form; those that are null or no text are not there. A scope that
+    counts must be text: without one everything is granted."""
     raw = bytearray()
     async for chunk in request.stream():
         raw += chunk
@@ -191,9 +191,9 @@ async def _members(request: Request, limit: int) -> dict[str, str]:
         raise InvalidRequest from None
     if not isinstance(data, dict):
         raise InvalidRequest
-    if not isinstance(data.get("scope", ""), str | None):
+    if "scope" in names and not isinstance(data.get("scope", ""), str | None):
         raise InvalidRequest
-    return {name: data[name] for name in MEMBERS if isinstance(data.get(name), str)}
+    return {name: data[name] for name in names if isinstance(data.get(name), str)}
 
 
 def _told(claims: Mapping[str, Any], caller: Caller) -> dict[str, Any]:
