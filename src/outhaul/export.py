@@ -93,6 +93,19 @@ class View:
 
 
 @dataclass(frozen=True, slots=True)
+class Lens:
+    """How lists show events or webhooks. `names`: their names of what they can be filtered by, each with ours; `words`:
+    of the names of events; `same`: what is alike in every row, under a name that `names` leads to."""
+
+    names: Mapping[str, str]
+    words: Mapping[str, str] = field(default_factory=dict)
+    same: Mapping[str, str | dict[str, Any] | None] = field(default_factory=dict)
+
+
+NO_LENS = Lens({})
+
+
+@dataclass(frozen=True, slots=True)
 class Selection:
     """The part of a draft about one resource.
 

@@ -20,6 +20,7 @@ from outhaul.downloads import Link
 from outhaul.errors import Gone, NoRoom, NotAllowed, NotFound, NothingMatches, SchemaChanged
 from outhaul.export import Caller, Draft, Export, Selection, Sight, Status, View
 from outhaul.filenames import MANIFEST
+from outhaul.history import History
 from outhaul.ledger import NEWEST, PLAIN, Event, Ledger
 from outhaul.plan import Plan
 from outhaul.webhooks import Message, Webhook, Webhooks
@@ -116,6 +117,7 @@ class Exports:
         self._nudge = nudge
         self._counting = threading.Lock()
         self.webhooks = Webhooks(ledger, keys, terms.webhook_networks)
+        self.history = History(ledger, _sight)
 
     def may(self, caller: Caller) -> None:
         """Raise NotAllowed for a caller that exports are not for, whatever is asked."""
@@ -185,29 +187,6 @@ class Exports:
     def events(self, exports: Sequence[Export], names: Sequence[str]) -> Mapping[str, tuple[Event, ...]]:
         """What has happened to these exports, of the events of these names, by export and oldest first."""
         return self._ledger.events_of([export.id for export in exports], names)
-
-    def told(
-        self, caller: Caller, names: Sequence[str], export_id: str | None, *, limit: int, offset: int
-    ) -> tuple[tuple[Event, ...], int]:
-        """A page of what has happened, newest first, to one export or to all, and how many there are in all."""
-        if export_id is not None:
-            self.get(caller, export_id)
-        return self._ledger.told(_sight(caller), names, export_id, limit, offset)
-
-    def told_before(
-        self, caller: Caller, names: Sequence[str], export_id: str | None, *, limit: int, before: int | None
-    ) -> tuple[Event, ...]:
-        """The same by a cursor: what has happened before the event of that number, None for the newest."""
-        if export_id is not None:
-            self.get(caller, export_id)
-        return self._ledger.told_before(_sight(caller), names, export_id, limit, before)
-
-    def told_once(self, caller: Caller, names: Sequence[str], event_id: int) -> Event:
-        """One thing that has happened; NotFound."""
-        found = self._ledger.told_once(_sight(caller), names, event_id)
-        if found is None:
-            raise NotFound("There is no such event.", wrong=str(event_id))
-        return found
 
     def amend(self, caller: Caller, export_id: str, changes: Mapping[str, Any]) -> Export:
         """Change `reference`, `reference_origin` or `metadata`."""

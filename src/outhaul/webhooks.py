@@ -15,7 +15,7 @@ from typing import Any, Protocol, Self
 from outhaul import callbacks
 from outhaul.callbacks import Network, Resolve, Unreachable
 from outhaul.errors import NotAllowed, OuthaulError
-from outhaul.export import Caller
+from outhaul.export import NO_LENS, Caller, Lens
 from outhaul.ledger import Event, Ledger, Sending, Webhook
 
 __all__ = ["Courier", "Message", "Webhook", "Webhooks"]
@@ -78,10 +78,20 @@ class Webhooks:
         _may(caller)
         return self._ledger.webhook(webhook_id, caller.tenant)
 
-    def list(self, caller: Caller, *, limit: int, offset: int) -> tuple[tuple[Webhook, ...], int]:
-        """A page, newest first, and how many there are in all."""
+    def list(
+        self,
+        caller: Caller,
+        *,
+        limit: int,
+        offset: int,
+        where: Mapping[str, Any] | None = None,
+        order: Sequence[tuple[str, bool]] = (),
+        lens: Lens = NO_LENS,
+    ) -> tuple[tuple[Webhook, ...], int]:
+        """A page, newest first or in the order of names of ours, and how many there are in all; `where`: filters in the
+        names of the lens."""
         _may(caller)
-        return self._ledger.list_webhooks(caller.tenant, limit, offset)
+        return self._ledger.list_webhooks(caller.tenant, limit, offset, where, order, lens)
 
     def amend(
         self, caller: Caller, webhook_id: str, changes: Mapping[str, Any], moves: Sequence[str] = ()

@@ -182,6 +182,21 @@ def test_events_and_versions_have_numbered_pages(asker: Asker, export_id: str) -
     }
 
 
+def test_events_and_versions_are_filtered_and_sorted(asker: Asker, export_id: str) -> None:
+    path = f"/exports/{export_id}/events?filter[q][name_in]=exports.create,exports.fail"
+    (made,) = stores(asker, path)
+    assert made["attributes"]["name"] == "exports.create"
+    both = stores(asker, f"/exports/{export_id}/relationships/events?sort=name")
+    assert both[0]["id"] == made["id"]
+    changes = f"/versions?filter[q][resource_id_eq]={export_id}&filter[q][event_eq]=update"
+    found = [int(one["id"]) for one in stores(asker, f"{changes}&sort=id")]
+    assert len(found) == 3
+    assert found == sorted(found)
+    page = asker.call("GET", f"{changes}&page[size]=2").json()
+    assert page["meta"] == {"record_count": 3, "page_count": 2}
+    assert "filter[q][event_eq]=update" in page["links"]["next"]
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_another_organization_sees_nothing_of_it(
     client: tuple[Any, httpx.Client], asker: Asker, export_id: str, kind: str
@@ -208,7 +223,15 @@ def test_another_organization_sees_nothing_of_it(
         ("/events?page[after]=1-1", 400, "INVALID_PAGE_VALUE"),
         ("/event_stores?sort=created_at", 400, "INVALID_SORT_CRITERIA"),
         ("/event_stores?filter[q][event_eq]=update", 400, "FILTER_NOT_ALLOWED"),
+        ("/event_stores?filter[q][id_eq]=1", 400, "FILTER_NOT_ALLOWED"),
         ("/versions?fields[versions]=payload", 400, "INVALID_FIELD"),
+        ("/versions?sort=event", 400, "INVALID_SORT_CRITERIA"),
+        ("/versions?filter[q][changes_jcont]={}", 400, "FILTER_NOT_ALLOWED"),
+        ("/events?sort=metadata", 400, "INVALID_SORT_CRITERIA"),
+        ("/events?filter[q][created_at_gt]=soon", 400, "INVALID_FILTER_VALUE"),
+        ("/webhooks?sort=shared_secret", 400, "INVALID_SORT_CRITERIA"),
+        ("/webhooks?filter[q][shared_secret_eq]=x", 400, "FILTER_NOT_ALLOWED"),
+        ("/webhooks?include=event_stores", 400, "INVALID_INCLUDE"),
         ("/versions/0", 404, "RECORD_NOT_FOUND"),
         ("/versions/x", 404, "RECORD_NOT_FOUND"),
         ("/event_stores/1", 404, "RECORD_NOT_FOUND"),

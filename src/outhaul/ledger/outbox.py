@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 import string
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -12,9 +12,11 @@ from typing import Any
 import sqlalchemy as sa
 
 from outhaul.errors import NotFound, TooMuch
+from outhaul.export import NO_LENS, Lens
 from outhaul.ledger.clock import maybe, moment, now
 from outhaul.ledger.database import moved
 from outhaul.ledger.events import NEVER, Event, event_of
+from outhaul.ledger.sifted import sifted_webhooks
 from outhaul.ledger.tables import deliveries, events, webhooks
 from outhaul.ledger.told import Told
 
@@ -88,12 +90,23 @@ class Outbox(Told):
             raise _missing(webhook_id)
         return _webhook(row)
 
-    def list_webhooks(self, tenant: str | None, limit: int, offset: int) -> tuple[tuple[Webhook, ...], int]:
-        """A page, newest first, and how many there are."""
-        seen = sa.true() if tenant is None else webhooks.c.tenant == tenant
-        page = sa.select(webhooks).where(seen).order_by(webhooks.c.created_at.desc(), webhooks.c.id)
+    def list_webhooks(
+        self,
+        tenant: str | None,
+        limit: int,
+        offset: int,
+        where: Mapping[str, Any] | None = None,
+        order: Sequence[tuple[str, bool]] = (),
+        lens: Lens = NO_LENS,
+    ) -> tuple[tuple[Webhook, ...], int]:
+        """A page, and how many there are. `where`: filters in the names of the lens; `order`: names of ours, each with
+        whether it descends, the newest first where they tie."""
+        rows = sifted_webhooks(lens, self.dialect)
+        seen = [sa.true() if tenant is None else webhooks.c.tenant == tenant, *rows.where(where or {})]
+        by = [*rows.order(order), webhooks.c.created_at.desc(), webhooks.c.id]
+        page = sa.select(webhooks).where(*seen).order_by(*by)
         with self._read() as read:
-            total = read.execute(sa.select(sa.func.count()).select_from(webhooks).where(seen)).scalar_one()
+            total = read.execute(sa.select(sa.func.count()).select_from(webhooks).where(*seen)).scalar_one()
             return tuple(_webhook(row) for row in read.execute(page.limit(limit).offset(offset))), total
 
     def amend_webhook(self, webhook_id: str, tenant: str | None, changes: Mapping[str, Any]) -> Webhook:

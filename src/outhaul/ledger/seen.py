@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -99,25 +99,12 @@ class Seen:
 
     def _stored(self, condition: Condition) -> Condition:
         """The condition on what is stored: times are microseconds, a status is one of ours."""
-        match condition:
-            case Test():
-                return self._test(condition)
-            case All(of):
-                return every(*(self._stored(one) for one in of))
-            case Either(of):
-                return Either(tuple(self._stored(one) for one in of))
-            case Not(of=inner):
-                return Not(self._stored(inner))
-            case Exists(hop, that):
-                return Exists(hop, self._stored(that))
+        return mapped(condition, self._test)
 
     def _test(self, test: Test) -> Condition:
-        if test.type is Type.INSTANT:
-            moments = tuple(str(_micros(one)) for one in test.values)
-            return replace(test, type=Type.INTEGER, native="bigint", values=moments)
         if test.column == "status" and test.op in {"eq", "in"}:
             return self._of_status([one for one, word in self.view.words.items() if word in test.values])
-        return test
+        return in_micros(test)
 
     def _of_status(self, statuses: Sequence[Status]) -> Condition:
         """Of one of the statuses, or expired after one: an index finds the first, and mostly they are all."""
@@ -126,6 +113,29 @@ class Seen:
             return test if statuses else Either(())
         gone = Test("kept", Type.TEXT, "text", "eq", (Status.EXPIRED,))
         return either(test, every(gone, replace(test, column="outcome")))
+
+
+def mapped(condition: Condition, change: Callable[[Test], Condition]) -> Condition:
+    """The condition with each of its tests changed."""
+    match condition:
+        case Test():
+            return change(condition)
+        case All(of):
+            return every(*(mapped(one, change) for one in of))
+        case Either(of):
+            return Either(tuple(mapped(one, change) for one in of))
+        case Not(of=inner):
+            return Not(mapped(inner, change))
+        case Exists(hop, that):
+            return Exists(hop, mapped(that, change))
+
+
+def in_micros(test: Test) -> Test:
+    """A test of a time as one of its microseconds; any other as it is."""
+    if test.type is not Type.INSTANT:
+        return test
+    moments = tuple(str(_micros(one)) for one in test.values)
+    return replace(test, type=Type.INTEGER, native="bigint", values=moments)
 
 
 def seen(view: View, dialect: sa.Dialect) -> Seen:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import sqlalchemy as sa
 
-from outhaul.export import Sight
+from outhaul.export import NO_LENS, Lens, Sight
 from outhaul.ledger.events import Event, event_of
 from outhaul.ledger.exports import in_sight
+from outhaul.ledger.sifted import sifted_events
 from outhaul.ledger.tables import events, exports
 from outhaul.ledger.tokens import Tokens
 
@@ -17,11 +19,22 @@ class Told(Tokens):
     """What happened to all exports, newest first, those that were removed too."""
 
     def told(
-        self, sight: Sight, names: Sequence[str], export_id: str | None, limit: int, offset: int
+        self,
+        sight: Sight,
+        names: Sequence[str],
+        export_id: str | None,
+        limit: int,
+        offset: int,
+        where: Mapping[str, Any] | None = None,
+        order: Sequence[tuple[str, bool]] = (),
+        lens: Lens = NO_LENS,
     ) -> tuple[tuple[Event, ...], int]:
-        """A page of the events of these names, of one export or of all, and how many there are."""
-        wanted = _wanted(sight, names, export_id)
-        page = sa.select(events).where(*wanted).order_by(events.c.id.desc()).limit(limit).offset(offset)
+        """A page of the events of these names, of one export or of all, and how many there are. `where`: filters in the
+        names of the lens; `order`: names of ours, each with whether it descends, the newest first where they tie."""
+        rows = sifted_events(lens, self.dialect)
+        wanted = [*_wanted(sight, names, export_id), *rows.where(where or {})]
+        by = [*rows.order(order), events.c.id.desc()]
+        page = sa.select(events).where(*wanted).order_by(*by).limit(limit).offset(offset)
         every = sa.select(sa.func.count()).select_from(events).where(*wanted)
         with self._read() as read:
             total = read.execute(every).scalar_one()

@@ -35,7 +35,10 @@ def calls() -> Calls:
     made["get", "/openapi.json"] = _call("getOpenAPI", "This document", READING, document)
     for kind in ("exports", "webhooks"):
         maker = made["post", f"/{kind}"]["responses"]["201"]
-        maker["links"] = dict(_links(made, f"/{kind}/{{{kind[:-1]}_id}}", f"{kind[:-1]}_id"))
+        maker["links"] = dict(_links(made, f"/{kind}/{{{kind[:-1]}_id}}", f"{kind[:-1]}_id", "/data/id"))
+    for kind in history.NAMES:
+        listed = made["get", f"/{kind}"]["responses"]["200"]
+        listed["links"] = dict(_links(made, f"/{kind}/{{event_id}}", "event_id", "/data/0/id"))
     return made
 
 
@@ -43,7 +46,7 @@ def _exports() -> Calls:
     return {
         ("get", "/exports"): _call(
             *("listExports", "Exports, newest first", READING, _page("exports")),
-            (*NUMBERED, "Sort", "Filter", *SHAPE),
+            (*NUMBERED, *_sifted("exports"), *SHAPE),
         ),
         ("post", "/exports"): _call(
             *(
@@ -77,7 +80,7 @@ def _exports() -> Calls:
 def _histories(kind: str) -> Calls:
     """The calls about one kind of what has happened to exports."""
     name, shape = NAMES[kind], f"Fields_{kind}"
-    paged = CURSOR if kind == "event_stores" else NUMBERED
+    paged = (*(CURSOR if query.LISTS[kind].cursor else NUMBERED), *_sifted(kind))
     about = "what happened to {}, newest first: {}"
     return {
         ("get", f"/{kind}"): _call(
@@ -101,7 +104,7 @@ def _webhooks() -> Calls:
     return {
         ("get", "/webhooks"): _call(
             *("listWebhooks", "Webhooks, newest first", READING, _page("webhooks")),
-            (*NUMBERED, "Fields_webhooks"),
+            (*NUMBERED, *_sifted("webhooks"), "Fields_webhooks"),
         ),
         ("post", "/webhooks"): _call(
             *("createWebhook", "Have exports told of", (*READING, *WRITING), _document("webhooks", "201")),
@@ -119,6 +122,10 @@ def _webhooks() -> Calls:
         ),
         ("delete", WEBHOOK): _call("deleteWebhook", "Remove it", ONE, _nothing(), ("WebhookID",)),
     }
+
+
+def _sifted(kind: str) -> tuple[str, ...]:
+    return (f"Sort_{kind}", f"Filter_{kind}") if query.LISTS[kind].filters else ()
 
 
 def message() -> Data:
@@ -197,9 +204,9 @@ def _nothing() -> dict[str, Data]:
     return {"204": answer("It is gone.", headers=rate_headers())}
 
 
-def _links(made: Calls, path: str, parameter: str) -> Iterator[tuple[str, Data]]:
-    """To every call about the thing whose id the answer tells; there is no manifest yet."""
+def _links(made: Calls, path: str, parameter: str, told: str) -> Iterator[tuple[str, Data]]:
+    """To every call about the thing whose id the answer has `told`; there is no manifest yet."""
     for (_, at), call in made.items():
         if at.startswith(path) and not at.endswith("/manifest"):
             name = call["operationId"]
-            yield name, {"operationId": name, "parameters": {parameter: "$response.body#/data/id"}}
+            yield name, {"operationId": name, "parameters": {parameter: f"$response.body#{told}"}}

@@ -7,9 +7,9 @@ from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import quote, urlencode
 
-from outhaul.dialects.commercelayer.query import EVENT_ATTRIBUTES, Asked, Shape
+from outhaul.dialects.commercelayer.query import EVENT_ATTRIBUTES, LISTS, Asked, Shape
 from outhaul.dialects.commercelayer.render import EVENTS, GONE, WHOLE, Setting, errors_log, meta, time
-from outhaul.export import Status
+from outhaul.export import Lens, Status
 from outhaul.service import Event
 
 CHANGES = (
@@ -22,6 +22,16 @@ NAMES: Mapping[str, tuple[str, ...]] = {
     "event_stores": CHANGES,
 }
 WORDS = {"created": "create", "removed": "destroy"}  # every other change is an update
+LENSES: Mapping[str, Lens] = {
+    "events": Lens(
+        LISTS["events"].filters, EVENTS, {"reference": None, "reference_origin": None, "metadata": {}}
+    ),
+    "versions": Lens(
+        LISTS["versions"].filters,
+        {name: WORDS.get(name, "update") for name in CHANGES},
+        {"resource_type": "exports"},
+    ),
+}
 ATTRIBUTES = {"resource": "resource_type"}
 OURSELVES = "outhaul"  # in whose name the ledger tells of what nobody has asked for
 

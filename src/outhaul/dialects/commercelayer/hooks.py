@@ -25,25 +25,31 @@ from outhaul.dialects.commercelayer.routes import (
     exports_of,
     setting_of,
 )
-from outhaul.errors import NotFound
+from outhaul.errors import NotFound, Refused
+from outhaul.export import Lens
 from outhaul.service import Exports, Message, Webhook
 
 DIALECT = "commercelayer"
+LENS = Lens(query.LISTS["webhooks"].filters, render.EVENTS)
 router = APIRouter(dependencies=[Depends(acceptable)])
 
 
 @router.get("/webhooks")
 def list_webhooks(request: Request, caller: SignedIn) -> Document:
-    wanted, setting = query.told(asked(request), "webhooks"), setting_of(request)
+    wanted, setting = query.listing(asked(request), "webhooks"), setting_of(request)
     page = wanted.page
-    found, total = exports_of(request).webhooks.list(caller, limit=page.size, offset=page.offset)
+    more: dict[str, Any] = {"where": wanted.where, "order": wanted.order, "lens": LENS}
+    try:
+        found, total = exports_of(request).webhooks.list(caller, limit=page.size, offset=page.offset, **more)
+    except Refused as error:
+        raise query.in_query(error) from error
     data = [resource(one, setting, wanted.shape) for one in found]
     return Document(render.page(data, total, wanted, setting, "/webhooks"))
 
 
 @router.post("/webhooks")
 def create(request: Request, caller: SignedIn, given: Body) -> Document:
-    shape = query.told(asked(request), "webhooks").shape
+    shape = query.shape(asked(request), "webhooks")
     row = parse.webhook_creation(given, render.EVENTS)
     made, secret = exports_of(request).webhooks.create(caller, DIALECT, row)
     return Document({"data": resource(made, setting_of(request), shape, secret)}, 201)
@@ -51,14 +57,14 @@ def create(request: Request, caller: SignedIn, given: Body) -> Document:
 
 @router.get("/webhooks/{webhook_id}")
 def retrieve(request: Request, caller: SignedIn, webhook_id: str) -> Document:
-    shape = query.told(asked(request), "webhooks").shape
+    shape = query.shape(asked(request), "webhooks")
     found = exports_of(request).webhooks.get(caller, webhook_id)
     return Document({"data": resource(found, setting_of(request), shape)})
 
 
 @router.patch("/webhooks/{webhook_id}")
 def update(request: Request, caller: SignedIn, webhook_id: str, given: Body) -> Document:
-    shape = query.told(asked(request), "webhooks").shape
+    shape = query.shape(asked(request), "webhooks")
     changes, moves = parse.webhook_update(given, webhook_id, render.EVENTS)
     amended = exports_of(request).webhooks.amend(caller, webhook_id, changes, moves)
     return Document({"data": resource(amended, setting_of(request), shape)})

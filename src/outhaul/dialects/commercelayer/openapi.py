@@ -23,9 +23,14 @@ ABOUT = (
     f"`{PREFIX}` changes nothing. A method that a path does not have is answered 405, and `Allow` tells which it has."
 )
 BESIDE = ("oauth",)
+FILTERS = {
+    "exports": {"status_in": "pending,in_progress"},
+    "events": {"name_eq": "exports.complete"},
+    "versions": {"event_eq": "create"},
+    "webhooks": {"circuit_state_eq": "open"},
+}
 IDS = {"events": r"\d{1,18}", "versions": r"\d{1,18}", "event_stores": query.CURSOR.pattern}
 
-ORDERS = (*query.SORTABLE, *(f"-{name}" for name in query.SORTABLE))
 OF_EVENTS = ("id", "name", "created_at", "updated_at")
 
 router = APIRouter(dependencies=[Depends(acceptable)])
@@ -73,9 +78,9 @@ def _parameters() -> Data:
         "PageNumber": _asked("page[number]", limit | {"maximum": query.LAST_PAGE, "default": 1}),
         "PageSize": _asked("page[size]", limit | {"maximum": query.LARGEST_PAGE, "default": query.PAGE_SIZE}),
         "PageAfter": _asked("page[after]", _pattern(IDS["event_stores"]), "As in `links.next`."),
-        "Sort": _asked("sort", {**_names(ORDERS), "minItems": 1, "uniqueItems": True}),
+        **{f"Sort_{kind}": _sort(one.sorts) for kind, one in query.LISTS.items() if one.sorts},
+        **{f"Filter_{kind}": _filter(kind) for kind, one in query.LISTS.items() if one.filters},
         "Include": _asked("include", _names(query.INCLUDABLE)),
-        "Filter": _filter(),
         "IdempotencyKey": {
             "name": "Idempotency-Key",
             "in": "header",
@@ -112,9 +117,15 @@ def _names(names: Sequence[str]) -> Data:
     return {"type": "array", "items": {"enum": list(names)}}
 
 
-def _filter() -> Data:
+def _sort(names: Sequence[str]) -> Data:
+    orders = (*names, *(f"-{name}" for name in names))
+    return _asked("sort", {**_names(orders), "minItems": 1, "uniqueItems": True})
+
+
+def _filter(kind: str) -> Data:
     """`filter[q][ATTRIBUTE_PREDICATE]`, as deep objects are written."""
-    one = "|".join([*query.FILTERABLE, *(f"events_{name}" for name in OF_EVENTS)])
+    more = [f"events_{name}" for name in OF_EVENTS] if kind == "exports" else []
+    one = "|".join([*query.LISTS[kind].filters, *more])
     pattern = f"^({one})((_or_|_and_)({one}))*_({'|'.join(map(re.escape, sorted(OPS)))})$"
     return {
         "name": "filter[q]",
@@ -127,5 +138,5 @@ def _filter() -> Data:
             "propertyNames": {"pattern": pattern},
             "additionalProperties": {"type": "string"},
         },
-        "example": {"status_in": "pending,in_progress"},
+        "example": FILTERS[kind],
     }

@@ -33,8 +33,55 @@ FILTERABLE: Mapping[str, str] = {
     "metadata": "metadata",
 }
 SORTABLE = {name: ours for name, ours in FILTERABLE.items() if name not in {"errors_log", "metadata"}}
-NEWEST: tuple[tuple[str, bool], ...] = (("created_at", True),)
+Order = tuple[tuple[str, bool], ...]
+NEWEST: Order = (("created_at", True),)
 RELATIONSHIPS = INCLUDABLE = ("events", "versions", "event_stores")
+REFERENCES = {name: name for name in ("reference", "reference_origin", "metadata")}
+HAPPENED = {"id": "id", "created_at": "at", "updated_at": "at"}
+ALWAYS_SORTABLE = (
+    "id",
+    "created_at",
+    "updated_at",
+    "reference",
+    "reference_origin",
+)  # of every resource of the SDK
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """What a list can be asked for: `filters` with the core's names, `sorts` of these, what it starts with, what can be
+    included; `cursor`: it is paged by one."""
+
+    filters: Mapping[str, str] = field(default_factory=dict)
+    sorts: tuple[str, ...] = ()
+    newest: Order = (("id", True),)
+    include: tuple[str, ...] = ()
+    cursor: bool = False
+
+
+LISTS: Mapping[str, Listed] = {
+    "exports": Listed(FILTERABLE, tuple(SORTABLE), NEWEST, INCLUDABLE),
+    "events": Listed({"name": "name"} | HAPPENED | REFERENCES, ("name", *ALWAYS_SORTABLE)),
+    "versions": Listed(
+        {"resource_type": "resource_type", "resource_id": "export", "event": "name"} | HAPPENED,
+        tuple(HAPPENED),
+    ),
+    "event_stores": Listed(cursor=True),  # Commerce Layer: "neither filterable nor sortable"
+    "webhooks": Listed(
+        {
+            "name": "name",
+            "topic": "event",
+            "callback_url": "url",
+            "disabled_at": "disabled_at",
+            "circuit_state": "circuit",
+            "circuit_failure_count": "failures",
+            **{name: name for name in ("id", "created_at", "updated_at")},
+        }
+        | REFERENCES,
+        ("disabled_at", "circuit_state", "circuit_failure_count", *ALWAYS_SORTABLE),
+        NEWEST,
+    ),
+}
 ATTRIBUTES = (
     *("resource_type", "format", "status", "includes", "fields", "filters", "dry_data", "jwt_filters"),
     *("started_at", "completed_at", "estimated_completion_at", "interrupted_at", "records_count"),
@@ -91,66 +138,50 @@ class Asked:
 
     page: Page = Page()
     where: Mapping[str, str] = field(default_factory=dict)
-    order: tuple[tuple[str, bool], ...] = NEWEST
+    order: Order = NEWEST
     shape: Shape = Shape()
     kept: tuple[tuple[str, str], ...] = ()
     after: int | None = None  # the event that a cursor stands on
 
 
-def listing(query: Query) -> Asked:
-    """The query of a list."""
-    given = _once(query)
+def listing(query: Query, kind: str = "exports") -> Asked:
+    """The query of a list of this kind of LISTS."""
+    given, listed = _once(query), LISTS[kind]
     pages: dict[str, int] = {}
     where: dict[str, str] = {}
-    order = NEWEST
+    order, after = listed.newest, None
     rest: dict[str, str] = {}
     for name, value in given.items():
         member = {"page[number]": "number", "page[size]": "size"}.get(name)
         found = FILTER.fullmatch(name)
         if member:
             pages[member] = _page_number(member, value)
-        elif found:
+        elif name == "page[after]" and listed.cursor:
+            after = _cursor(value)
+        elif found and listed.filters:
             where[found[1]] = value
-        elif name == "sort":
-            order = _order(value)
+        elif name == "sort" and listed.sorts:
+            order = _order(value, kind)
         else:
             rest[name] = value
     kept = tuple((name, value) for name, value in given.items() if not name.startswith("page["))
-    return Asked(Page(**pages), where, order, shape(rest.items()), kept)
+    return Asked(Page(**pages), where, order, shape(rest.items(), kind), kept, after)
 
 
-def shape(query: Query) -> Shape:
-    """The query of a single export: sparse fieldsets and what is included."""
+def shape(query: Query, kind: str = "exports") -> Shape:
+    """The query of a single resource: sparse fieldsets of it and of what can be included, and what is included."""
     fields: dict[str, frozenset[str]] = {}
     include: tuple[str, ...] = ()
+    possible = LISTS[kind].include if kind in LISTS else ()
     for name, value in _once(query).items():
-        kind = name.removeprefix("fields[").removesuffix("]")
-        if name == f"fields[{kind}]" and kind in FIELDS:
-            fields[kind] = _fields(kind, value, name)
-        elif name == "include":
-            include = _include(value)
+        of = name.removeprefix("fields[").removesuffix("]")
+        if name == f"fields[{of}]" and of in {kind, *possible}:
+            fields[of] = _fields(of, value, name)
+        elif name == "include" and possible:
+            include = _include(value, kind)
         else:
-            _refuse(name, value)
+            _refuse(name, value, kind)
     return Shape(fields, include)
-
-
-def told(query: Query, kind: str) -> Asked:
-    """The query of a list of what has happened; event stores have a cursor instead of numbered pages."""
-    given = _once(query)
-    pages: dict[str, int] = {}
-    fields: dict[str, frozenset[str]] = {}
-    after = None
-    for name, value in given.items():
-        if member := {"page[number]": "number", "page[size]": "size"}.get(name):
-            pages[member] = _page_number(member, value)
-        elif name == "page[after]" and kind == "event_stores":
-            after = _cursor(value)
-        elif name == f"fields[{kind}]":
-            fields[kind] = _fields(kind, value, name)
-        else:
-            _refuse(name, value)
-    kept = tuple((name, value) for name, value in given.items() if not name.startswith("page["))
-    return Asked(Page(**pages), shape=Shape(fields), kept=kept, after=after)
 
 
 def event_number(kind: str, resource_id: str) -> int | None:
@@ -219,15 +250,16 @@ def _page_number(member: str, value: str) -> int:
     )
 
 
-def _order(value: str) -> tuple[tuple[str, bool], ...]:
+def _order(value: str, kind: str) -> Order:
+    listed = LISTS[kind]
     order: dict[str, bool] = {}
     for name in value.split(","):
         bare = name.removeprefix("-")
-        if bare not in SORTABLE or SORTABLE[bare] in order:
+        if bare not in listed.sorts or listed.filters[bare] in order:
             raise errors.InvalidSort(
-                f"{bare} is not a valid sort criteria for exports", **_choices(bare, tuple(SORTABLE), "sort")
+                f"{bare} is not a valid sort criteria for {kind}", **_choices(bare, listed.sorts, "sort")
             )
-        order[SORTABLE[bare]] = name != bare
+        order[listed.filters[bare]] = name != bare
     return tuple(order.items())
 
 
@@ -241,13 +273,13 @@ def _fields(kind: str, value: str, parameter: str) -> frozenset[str]:
     return frozenset(named)
 
 
-def _include(value: str) -> tuple[str, ...]:
+def _include(value: str, kind: str) -> tuple[str, ...]:
     named = tuple(dict.fromkeys(name for name in value.split(",") if name))
     for name in named:
-        if name not in INCLUDABLE:
+        if name not in LISTS[kind].include:
             raise errors.InvalidInclude(
-                f"{name} is not a valid includable relationship of exports",
-                **_choices(name, INCLUDABLE, "include"),
+                f"{name} is not a valid includable relationship of {kind}",
+                **_choices(name, LISTS[kind].include, "include"),
             )
     return named
 
@@ -257,19 +289,17 @@ def _choices(wrong: str, choices: tuple[str, ...], parameter: str) -> dict[str, 
     return {"wrong": wrong[:200], "choices": choices, "hint": hint, "where": (parameter,)}
 
 
-def _refuse(name: str, value: str) -> NoReturn:
+def _refuse(name: str, value: str, kind: str = "exports") -> NoReturn:
     short = name[:200]
     where = (short,)
     if name == "sort":
-        raise errors.InvalidSort(
-            f"{value} is not a valid sort criteria for exports", wrong=value, where=where
-        )
+        raise errors.InvalidSort(f"{value} is not a valid sort criteria for {kind}", wrong=value, where=where)
     if name == "include":
         raise errors.InvalidInclude(
-            f"{value} is not a valid includable relationship of exports", wrong=value, where=where
+            f"{value} is not a valid includable relationship of {kind}", wrong=value, where=where
         )
     if name.startswith("fields"):
-        raise errors.InvalidField(f"{value} is not a valid field for exports.", wrong=value, where=where)
+        raise errors.InvalidField(f"{value} is not a valid field for {kind}.", wrong=value, where=where)
     if name.startswith("filter"):
         hint = "Write filter[q][ATTRIBUTE_PREDICATE]=VALUE."
         raise errors.FilterNotAllowed(f"{short} is not allowed.", hint=hint, wrong=name, where=where)

@@ -15,7 +15,7 @@ from outhaul.dialects.commercelayer.routes import (
     exports_of,
     setting_of,
 )
-from outhaul.errors import NotFound
+from outhaul.errors import NotFound, Refused
 from outhaul.export import Caller
 from outhaul.service import Event
 
@@ -48,8 +48,8 @@ for each in history.NAMES:
 
 def _list(request: Request, caller: Caller, kind: str, export_id: str | None, *, whole: bool) -> Document:
     """A page of them; `whole`: as resource objects, else as identifiers alone."""
-    wanted, setting = query.told(asked(request), kind), setting_of(request)
-    exports, names, size = exports_of(request), history.NAMES[kind], wanted.page.size
+    wanted, setting = query.listing(asked(request), kind), setting_of(request)
+    happened, names, size = exports_of(request).history, history.NAMES[kind], wanted.page.size
     at = request.scope["path"].removeprefix(request.scope.get("root_path", ""))
 
     def shown(one: Event) -> dict[str, Any]:
@@ -60,18 +60,22 @@ def _list(request: Request, caller: Caller, kind: str, export_id: str | None, *,
         )
 
     if kind == "event_stores":
-        found = exports.told_before(caller, names, export_id, limit=size + 1, before=wanted.after)
+        found = happened.before(caller, names, export_id, limit=size + 1, before=wanted.after)
         last = history.identifier(kind, found[size - 1])["id"] if len(found) > size else None
         return Document(history.following([shown(one) for one in found[:size]], last, wanted, setting, at))
-    found, total = exports.told(caller, names, export_id, limit=size, offset=wanted.page.offset)
+    more: dict[str, Any] = {"where": wanted.where, "order": wanted.order, "lens": history.LENSES[kind]}
+    try:
+        found, total = happened.list(caller, names, export_id, limit=size, offset=wanted.page.offset, **more)
+    except Refused as error:
+        raise query.in_query(error) from error
     return Document(render.page([shown(one) for one in found], total, wanted, setting, at))
 
 
 def _single(request: Request, caller: Caller, kind: str, event_id: str) -> Document:
-    shape, number = query.told(asked(request), kind).shape, query.event_number(kind, event_id)
+    shape, number = query.shape(asked(request), kind), query.event_number(kind, event_id)
     if number is None:
         raise NotFound("There is no such event.", wrong=event_id[:40])
-    found = exports_of(request).told_once(caller, history.NAMES[kind], number)
+    found = exports_of(request).history.get(caller, history.NAMES[kind], number)
     if history.identifier(kind, found)["id"] != event_id:
         raise NotFound("There is no such event.", wrong=event_id[:40])
     return Document({"data": history.resource(kind, found, setting_of(request), shape)})

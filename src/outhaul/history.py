@@ -1,0 +1,56 @@
+"""What has happened to exports, for those who may see it: pages, cursors and single events."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from outhaul.errors import NotFound
+from outhaul.export import NO_LENS, Caller, Lens, Sight
+from outhaul.ledger import Event, Ledger
+
+
+class History:
+    """The events of one ledger. `sight`: which exports a caller sees; NotAllowed. Safe to use from several threads."""
+
+    def __init__(self, ledger: Ledger, sight: Callable[[Caller], Sight]) -> None:
+        self._ledger = ledger
+        self._sight = sight
+
+    def list(
+        self,
+        caller: Caller,
+        names: Sequence[str],
+        export_id: str | None,
+        *,
+        limit: int,
+        offset: int,
+        where: Mapping[str, Any] | None = None,
+        order: Sequence[tuple[str, bool]] = (),
+        lens: Lens = NO_LENS,
+    ) -> tuple[tuple[Event, ...], int]:
+        """A page of the events of these names, of one export or of all, and how many there are. `where`: filters in the
+        lens's names, refused as those of a draft are; `order`: names of ours, each with whether it descends; the newest
+        first where they tie."""
+        sight = self._seen(caller, export_id)
+        return self._ledger.told(sight, names, export_id, limit, offset, where, order, lens)
+
+    def before(
+        self, caller: Caller, names: Sequence[str], export_id: str | None, *, limit: int, before: int | None
+    ) -> tuple[Event, ...]:
+        """The same by a cursor: what has happened before the event of that number, None for the newest."""
+        return self._ledger.told_before(self._seen(caller, export_id), names, export_id, limit, before)
+
+    def get(self, caller: Caller, names: Sequence[str], event_id: int) -> Event:
+        """One event; NotFound."""
+        found = self._ledger.told_once(self._sight(caller), names, event_id)
+        if found is None:
+            raise NotFound("There is no such event.", wrong=str(event_id))
+        return found
+
+    def _seen(self, caller: Caller, export_id: str | None) -> Sight:
+        """The caller's sight; NotFound for an export that is out of it."""
+        sight = self._sight(caller)
+        if export_id is not None:
+            self._ledger.get(export_id, sight)
+        return sight
