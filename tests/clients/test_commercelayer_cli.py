@@ -140,6 +140,16 @@ def test_it_lists_shows_and_interrupts_exports(cli: Cli) -> None:
     assert re.search(rf"{made} *│ line_items *│ interrupted", cli.type("exports:group", "GROUP"))
 
 
+def test_it_does_not_wait_for_ever_for_an_export_that_fails(cli: Cli) -> None:
+    with closing(sqlite3.connect(cli.sandbox.database)) as connection, connection:
+        connection.execute("UPDATE tax_categories SET code = CAST(x'ff' AS TEXT)")  # is not UTF-8
+    said = cli.type("exports:create", "-t", "tax_categories", "-x", "none", status=2)
+    found = re.search(r"Export (\w+) ended with errors", said)
+    assert found, said
+    ended = cli.sandbox.get(found[1])
+    assert (ended["status"], *ended["errors_log"]) == ("failed", "UnreadableValue")
+
+
 def test_it_says_in_its_own_words_what_was_refused(cli: Cli) -> None:
     create = ("exports:create", "-x", "none", "-t")
     assert "No skus found" in cli.type(*create, "skus", "-w", "code_eq=none", status=1)
