@@ -188,8 +188,9 @@ class Address:
             base = self.base(scope)
             prefix = "/" + base.partition("://")[2].partition("/")[2]
             rest = scope["path"].removeprefix(prefix)
-            if rest.startswith(self.places):
-                scope["path"] = rest
+            path = rest if f"{rest}/".startswith(self.places) else scope["path"]
+            # Whoever is at home there answers for what the places begin with, too.
+            scope["path"] = f"{path}/" if f"{path}/" in self.places else path
             scope["outhaul.base"] = base
             scope["outhaul.trace"] = secrets.token_hex(32)
             scope["outhaul.client"] = self.client(scope)

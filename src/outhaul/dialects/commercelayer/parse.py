@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
@@ -15,6 +16,7 @@ from outhaul.export import Draft, Selection
 
 TYPE = "exports"
 DEEPEST = 30  # levels of an attribute's value
+LONGEST_REFERENCE = 500  # characters, of names too: indexes of the ledger take no more
 LARGEST_METADATA = 64 << 10  # bytes as JSON: kept with the export, and shown wherever it is
 GZIPPED = {"json", "csv", "ndjson"}  # Commerce Layer's files are; other formats are left to themselves
 
@@ -30,7 +32,7 @@ class Change:
 def body(raw: bytes) -> Any:
     """The JSON in a request's body; Malformed when it is none, or holds what no database can keep."""
     try:
-        data = json.loads(raw, parse_float=_exact, parse_constant=_no_constant)
+        data = json.loads(raw, parse_float=_exact, parse_constant=_no_constant, object_pairs_hook=_each_once)
     except (ValueError, RecursionError) as error:
         reason = "it is nested too deeply" if isinstance(error, RecursionError) else str(error)
         raise Malformed(f"The body is not valid JSON: {reason}.") from None
@@ -43,6 +45,15 @@ def _exact(literal: str) -> float:
     if value in {float("inf"), float("-inf")} or Decimal(repr(value)) != Decimal(literal):
         raise ValueError(f"the number {literal[:60]} has more digits than are kept; write it as a string")
     return value
+
+
+def _each_once(members: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object, in which no name stands twice: whoever looks at it before us might have read the other one."""
+    found = dict(members)
+    if len(found) < len(members):
+        twice = Counter(name for name, _ in members).most_common(1)
+        raise ValueError(f"{_shown(twice[0][0])} stands twice in an object")
+    return found
 
 
 def _no_constant(literal: str) -> NoReturn:
@@ -228,6 +239,16 @@ def _ways(name: str, value: Any) -> None:
             raise WrongValue("must be a string", where=(name, path), wrong=_shown(way))
 
 
+def _reference(name: str, value: Any) -> None:
+    text(name, value)
+    if value is not None and len(value) > LONGEST_REFERENCE:
+        raise WrongValue(
+            f"is too long (maximum is {LONGEST_REFERENCE} characters)",
+            where=(name,),
+            facts={"rule": "too_long", "value": len(value), "limit": LONGEST_REFERENCE},
+        )
+
+
 def _metadata(name: str, value: Any) -> None:
     mapping(name, value)
     size = len(json.dumps(value))
@@ -251,8 +272,8 @@ CREATION: Mapping[str, Check] = {
     "filters": mapping,
     "dry_data": flag,
     "jwt_filters": flag,
-    "reference": text,
-    "reference_origin": text,
+    "reference": _reference,
+    "reference_origin": _reference,
     "metadata": _metadata,
     # Ours, not Commerce Layer's: null for a plain file, and what a CSV is to be like.
     "compress": text,
@@ -263,17 +284,17 @@ CREATION: Mapping[str, Check] = {
 UPDATE: Mapping[str, Check] = {
     "_start": flag,
     "_interrupt": flag,
-    "reference": text,
-    "reference_origin": text,
+    "reference": _reference,
+    "reference_origin": _reference,
     "metadata": _metadata,
 }
 WEBHOOK: Mapping[str, Check] = {
-    "name": text,
+    "name": _reference,
     "topic": text,
     "callback_url": text,
     "include_resources": _texts,
-    "reference": text,
-    "reference_origin": text,
+    "reference": _reference,
+    "reference_origin": _reference,
     "metadata": _metadata,
 }
 WEBHOOK_MOVES: Mapping[str, Check] = {"_disable": flag, "_enable": flag, "_reset_circuit": flag}

@@ -80,6 +80,9 @@ class Outermost:
             await self.app(scope, receive, send)
             return
         scope["path"] = scope["path"].rstrip("/")
+        if "\0" in scope["path"]:  # which no ledger can look for
+            await _answer(Request(scope), HTTPException(404))(scope, receive, send)
+            return
         try:
             await self.app(scope, receive, send)
         except Exception as error:
@@ -129,11 +132,10 @@ SignedIn = Annotated[Caller, Depends(signed_in)]
 
 
 def acceptable(request: Request, _: SignedIn) -> None:
-    """406 when the asker takes nothing that we speak."""
-    wanted = [
-        kind.partition(";")[0].strip().lower() for kind in request.headers.get("accept", "*/*").split(",")
-    ]
-    if not ACCEPTED & set(wanted):
+    """406 when the asker takes nothing that we speak; several lines of the header are one."""
+    told = ",".join(request.headers.getlist("accept")).split(",")
+    wanted = {kind.partition(";")[0].strip().lower() for kind in told} - {""}
+    if wanted and not ACCEPTED & wanted:
         raise errors.NotAcceptable(
             f"All requests must accept '{MEDIA_TYPE}'. This request accepts other types only."
         )
@@ -148,10 +150,13 @@ async def body(request: Request, _: SignedIn) -> Any:
             f"This request specified '{kind[:100]}'."
         )
     limit, raw = request.app.state.max_body, bytearray()
+    too_large = errors.BodyTooLarge(f"The body is larger than {limit} bytes.", facts={"limit": limit})
+    if int(request.headers.get("content-length", 0)) > limit:
+        raise too_large
     async for chunk in request.stream():
         raw += chunk
         if len(raw) > limit:
-            raise errors.BodyTooLarge(f"The body is larger than {limit} bytes.", facts={"limit": limit})
+            raise too_large
     if not raw:
         raise errors.ParamMissing("The required parameter, data, is missing.")
     return await run_in_threadpool(parse.body, bytes(raw))

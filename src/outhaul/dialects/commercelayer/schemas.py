@@ -18,6 +18,7 @@ MOMENT = r"\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}\.\d{3}"
 TIME: Data = {"type": "string", "format": "date-time", "pattern": f"^{MOMENT}Z$"}
 OFFSET_TIME: Data = {"type": "string", "format": "date-time", "pattern": rf"^{MOMENT}\+00:00$"}
 EXPORT_FORMAT: Data = TEXT | {"description": "Any format of `outhaul export`: `json`, `csv`, and more."}
+REFERENCE: Data = TEXT | {"maxLength": parse.LONGEST_REFERENCE}
 TOPIC: Data = {"enum": sorted(render.EVENTS.values())}
 
 
@@ -112,15 +113,15 @@ GIVEN: Mapping[str, Data] = {
     },
     "profile": maybe(TEXT) | {"description": "Of CSV: `machine` or `spreadsheet`. Outhaul's own."},
     "delimiter": maybe(TEXT) | {"description": "Of CSV. Outhaul's own."},
-    "name": maybe(TEXT),
+    "name": maybe(REFERENCE),
     "topic": TOPIC,
     "callback_url": URL | {"description": "On a public network, or one of `webhook_networks`."},
     "include_resources": {
         "type": ["array", "null"],
         "items": {"enum": list(query.RELATIONSHIPS)},
     },
-    "reference": maybe(TEXT),
-    "reference_origin": maybe(TEXT),
+    "reference": maybe(REFERENCE),
+    "reference_origin": maybe(REFERENCE),
     "metadata": maybe(OBJECT) | {"description": f"At most {parse.LARGEST_METADATA} bytes as JSON."},
     **{
         name: maybe(FLAG)

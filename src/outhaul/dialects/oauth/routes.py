@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
@@ -30,6 +31,7 @@ SETTINGS = ("rate_tokens",)
 FORM = "application/x-www-form-urlencoded"
 NEVER_KEPT = {"Cache-Control": "no-store", "Pragma": "no-cache"}
 SECRETS = ("client_id", "client_secret")
+NO_TEXT = re.compile("[\0\ud800-\udfff]")
 
 log = logging.getLogger("outhaul.oauth")
 
@@ -139,6 +141,7 @@ def build(
         ],
         exception_handlers={HTTPException: _nowhere},
     )
+    app.router.redirect_slashes = False
     return Limited(app, access, lambda _, path: {"tokens": rate_tokens if path == "/token" else None})
 
 
@@ -191,9 +194,15 @@ async def _members(request: Request, limit: int, names: tuple[str, ...]) -> dict
         raise InvalidRequest from None
     if not isinstance(data, dict):
         raise InvalidRequest
-    if "scope" in names and not isinstance(data.get("scope", ""), str | None):
+    found = {name: data[name] for name in names if _is_text(data.get(name))}
+    if "scope" in names and data.get("scope") is not None and "scope" not in found:
         raise InvalidRequest
-    return {name: data[name] for name in names if isinstance(data.get(name), str)}
+    return found
+
+
+def _is_text(value: Any) -> bool:
+    """Whether the ledger can look for it: in NUL and halves of characters it cannot."""
+    return isinstance(value, str) and not NO_TEXT.search(value)
 
 
 def _told(claims: Mapping[str, Any], caller: Caller) -> dict[str, Any]:
