@@ -133,7 +133,7 @@ def objects(service: Service) -> list[Path]:
 
 def clean(service: Service, asker: Asker) -> None:
     """Once all exports are deleted, no object is left, those of killed attempts included."""
-    ours = {path for path in objects(service) if path.parent == service.state}
+    ours = {path for path in objects(service) if path.parent.name in {service.state.name, "audit"}}
     for export_id in asker.ids():
         assert asker.call("DELETE", f"/exports/{export_id}").status_code == 204
     service.restart()

@@ -23,6 +23,7 @@ from outhaul.ledger.pulse import TICK
 from outhaul.worker.runs import Place, Worker
 
 EXIT = 15  # seconds from the call to end until this process ends, come what may
+SOON = 0.1  # seconds until the next part of an export has come if there is one for us
 COPY_BYTES = 2 << 30  # largest SQLite file without WAL that is copied to be read
 
 log = logging.getLogger("outhaul.worker")
@@ -83,17 +84,25 @@ def _serve(worker: Worker, deliveries: Deliveries) -> None:
             with suppress(BrokenPipeError):
                 sys.stdout.write("idle\n")
                 sys.stdout.flush()
-        try:
-            delivery = deliveries.get(timeout=TICK)
-            idle = delivery is not None
-        except Empty:
-            delivery, idle = None, False
+        delivery, idle = _next(worker, deliveries)
         if delivery is not None:
             try:
                 worker.run(delivery["export"], delivery["part"], delivery["attempt"])
             except AWAY as error:
                 log.warning("a part was given up: the ledger is away: %s", type(error).__name__)
         worker.look_after_instants()
+
+
+def _next(worker: Worker, deliveries: Deliveries) -> tuple[Mapping[str, Any] | None, bool]:
+    """What comes within a while, and whether anything came. The next part of an export comes at once, or not at all."""
+    for patience in (SOON, TICK):
+        try:
+            delivery = deliveries.get(timeout=patience)
+        except Empty:
+            worker.rest()
+        else:
+            return delivery, delivery is not None
+    return None, False
 
 
 if __name__ == "__main__":

@@ -54,6 +54,7 @@ class Owed:
 class Reader:
     """A session under the instant of one generation of an export, and what its tables were like."""
 
+    export: str
     session: Any
     source: ModuleType
     plan: Plan
@@ -75,12 +76,17 @@ class Worker:
         self._store = store
         self._name = name
         self._held: dict[str, Reader] = {}
+        self._last: Reader | None = (
+            None  # under an instant that a keeper holds; the next part may be of it too
+        )
         self.pulse = Pulse(ledger, name)
         self.stuck = False
 
     def run(self, export_id: str, part: int, attempt: int) -> None:
         """One delivery, to its end; nothing if it is void."""
         reach("before_claim")
+        if self._last and not (part and self._last.export == export_id):
+            self.rest()
         lease = self._patiently(lambda: self._ledger.claim(export_id, part, attempt, self._name))
         if lease is None:
             return
@@ -118,7 +124,7 @@ class Worker:
             reach("after_plan")
             if leases is None:
                 return
-            reader = Reader(session, source, plan, _plain(found.planned.tables), generation)
+            reader = Reader(export_id, session, source, plan, _plain(found.planned.tables), generation)
             if found.own:
                 self._hold(export_id, reader)
             with self.pulse.watching(leases, session):
@@ -159,16 +165,31 @@ class Worker:
             raise Stopped
         if snapshot.own or snapshot.state != "held":
             raise lost(snapshot)
-        source = siblings.load(sources, plan.source)
-        session = source.connect(self._place.url, label(export_id, generation))
-        reader = Reader(session, source, plan, self._ledger.fingerprints(export_id), generation)
+        self._read_joined(lease, plan, snapshot.snapshot, owed)
+
+    def _read_joined(self, lease: Lease, plan: Plan, snapshot: str | None, owed: Owed) -> None:
+        """A part under an instant that a keeper holds, by the session of the part before where that was of it too."""
+        export_id, generation = lease.part.export, lease.part.generation
+        if self._last and self._last.generation != generation:
+            self.rest()
+        reader, self._last = self._last, None
+        new = reader is None
+        if reader is None:
+            source = siblings.load(sources, plan.source)
+            session = source.connect(self._place.url, label(export_id, generation))
+            reader = Reader(
+                export_id, session, source, plan, self._ledger.fingerprints(export_id), generation
+            )
         try:
-            with self.pulse.watching([lease], session):
-                session.begin(snapshot.snapshot)
-                reader.compare()
+            with self.pulse.watching([lease], reader.session):
+                if new:
+                    reader.session.begin(snapshot)
+                    reader.compare()
                 self._write(lease, reader, owed)
+            self._last, reader = reader, None
         finally:
-            self._end(session)
+            if reader:
+                self._end(reader.session)
 
     def _read_alone(self, lease: Lease, plan: Plan, owed: Owed) -> None:
         """A part of an instant of its own; tables may have been rewritten since the last part, but not altered."""
@@ -180,7 +201,7 @@ class Worker:
         try:
             with self.pulse.watching([lease], session):
                 tables, instant = alone(plan, lease.part, source, session)
-                reader = Reader(session, source, plan, _plain(tables), generation)
+                reader = Reader(export_id, session, source, plan, _plain(tables), generation)
                 try:
                     source.check(self._ledger.fingerprints(export_id), reader.tables)
                 except SchemaChanged as error:
@@ -252,6 +273,12 @@ class Worker:
         session.close()
         self.stuck = self.stuck or getattr(session, "stuck", False)
 
+    def rest(self) -> None:
+        """Nothing more is to be read for now: no session stays open for it."""
+        if self._last:
+            reader, self._last = self._last, None
+            self._end(reader.session)
+
     def look_after_instants(self) -> None:
         """Between two deliveries: end the instants that nobody asks for any more."""
         if self._held:
@@ -262,6 +289,7 @@ class Worker:
 
     def close(self) -> None:
         """Leave in order: the instants that we held are lost, which is no fault of their exports."""
+        self.rest()
         for export_id, reader in tuple(self._held.items()):
             with suppress(*AWAY):
                 self._ledger.lost(export_id, reader.generation)
