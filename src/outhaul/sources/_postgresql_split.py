@@ -144,6 +144,7 @@ def split(wire: Wire, node: Node, part_bytes: int, *, lasting: bool = False) -> 
     wanted = math.ceil(size(wire, node) / part_bytes)
     if wanted < 2:
         return (ALL,)
+    wanted += wanted % 2  # of an odd number the last one keeps one worker of two, and the others wait
     parts = leaves(wire, (node.schema, node.table))
     if not has_many(node) and not node.sort and not lasting:
         by_block = _by_block(wire, parts, wanted)
