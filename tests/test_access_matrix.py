@@ -11,10 +11,11 @@ import httpx
 import pytest
 
 from outhaul.app import Outhaul
-from outhaul.dialects.commercelayer import hooks
+from outhaul.dialects.commercelayer import hooks, related
 from outhaul.dialects.commercelayer import told as history
 from outhaul.dialects.commercelayer.routes import router
 from outhaul.export import Caller
+from outhaul.ledger.callbacks import record
 from outhaul.ledger.tokens import Token
 from tests.issuing import Authority, authority
 from tests.served import MEDIA_TYPE, ORDERS, Asker, finished, of_shop, served, shop
@@ -28,6 +29,7 @@ OTHERS = "200 without it"
 CALLS = (
     *("list", "read", "create", "update", "interrupt", "start", "delete", "events"),
     *("list webhooks", "read webhook", "create webhook", "update webhook", "delete webhook", "itself"),
+    *("callbacks", "trigger"),
 )
 MAY: dict[str, str] = dict.fromkeys(CALLS, OK) | {
     "create": MADE,
@@ -36,7 +38,9 @@ MAY: dict[str, str] = dict.fromkeys(CALLS, OK) | {
     "delete webhook": GONE,
 }
 WRITES = ("create", "update", "interrupt", "start", "delete")
-READS_ONLY = MAY | dict.fromkeys((*WRITES, "create webhook", "update webhook", "delete webhook"), DENIED)
+READS_ONLY = MAY | dict.fromkeys(
+    (*WRITES, "create webhook", "update webhook", "delete webhook", "trigger"), DENIED
+)
 ELSEWHERE = dict.fromkeys(CALLS, MISSING) | {
     "list": OTHERS,
     "create": MADE,
@@ -44,8 +48,9 @@ ELSEWHERE = dict.fromkeys(CALLS, MISSING) | {
     "list webhooks": OTHERS,
     "create webhook": MADE,
     "itself": OK,
+    "callbacks": OTHERS,
 }
-OF_WEBHOOKS = tuple(call for call in CALLS if "webhook" in call)
+OF_WEBHOOKS = (*(call for call in CALLS if "webhook" in call), "callbacks")
 NOBODY = dict.fromkeys(CALLS, INVALID)
 BARRED = dict.fromkeys(CALLS, DENIED)
 
@@ -89,6 +94,12 @@ class House:
         self.owner = Caller("owner", "owner", "1")
         asker = Asker(outhaul, http, tenant="1")
         self.done: str = finished(asker)["id"]
+        hook, _ = outhaul.exports.webhooks.create(
+            self.owner, "commercelayer", {"event": "failed", "url": "http://127.0.0.1:9/"}
+        )
+        with outhaul.ledger._write() as write:
+            record(write, hook.id, 1, hook.url, None, "away")
+        self.tried = "1"
 
     def opaque(self, **granted: Any) -> str:
         return self.outhaul.access.make_token("x", **granted)[0]
@@ -165,8 +176,8 @@ class House:
         if call == "itself":
             (one,) = {told(self.call("GET", path, token)) for path in ("/organization", "/application")}
             return one
-        if "webhook" in call:
-            return self.of_webhooks(call, token)
+        if call in {*OF_WEBHOOKS, "trigger"}:
+            return self.of_callbacks(call, token) or self.of_webhooks(call, token)
         export = self.fresh(call)
         if call == "delete":
             return told(self.call("DELETE", f"/exports/{export}", token))
@@ -176,6 +187,18 @@ class House:
             "start": {"_start": True},
         }
         return told(self.change(token, export, **changes[call]))
+
+    def of_callbacks(self, call: str, token: str) -> str:
+        if call == "callbacks":
+            shown = self.call("GET", "/event_callbacks", token)
+            there = shown.status_code == 200 and self.tried in [one["id"] for one in shown.json()["data"]]
+            return OTHERS if shown.status_code == 200 and not there else told(shown)
+        if call != "trigger":
+            return ""
+        export = self.fresh()
+        (event,) = self.call("GET", f"/exports/{export}/events", self.opaque(tenant="1")).json()["data"]
+        body = {"data": {"type": "events", "id": event["id"], "attributes": {"_trigger": True}}}
+        return told(self.call("PATCH", f"/events/{event['id']}", token, body))
 
     def of_webhooks(self, call: str, token: str) -> str:
         about = {"topic": "exports.fail", "callback_url": "http://127.0.0.1:9/"}
@@ -233,7 +256,7 @@ TOKENS: dict[str, Callable[[House], str]] = {
     "another issuer's integration": lambda house: house.foreign(iss="https://elsewhere.example.com"),
 }
 
-ROUTES = (*router.routes, *history.router.routes, *hooks.router.routes)
+ROUTES = (*router.routes, *history.router.routes, *hooks.router.routes, *related.router.routes)
 LISTS = ("events", "event_stores", "versions")
 
 # Every GET of one export, whoever adds it: each must answer each caller as the others do.
@@ -280,6 +303,7 @@ def test_the_matrix_has_a_row_for_every_caller_and_every_way_to_write() -> None:
         ("POST", "/webhooks"),
         ("PATCH", "/webhooks/{webhook_id}"),
         ("DELETE", "/webhooks/{webhook_id}"),
+        ("PATCH", "/events/{event_id}"),
     }
     assert "/exports/{export_id}" in READS
 

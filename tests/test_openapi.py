@@ -18,7 +18,7 @@ import pytest
 from outhaul import dialects
 from outhaul.app import Outhaul
 from outhaul.dialects import _links, oauth
-from outhaul.dialects.commercelayer import callers, errors, hooks, openapi, query, routes, told
+from outhaul.dialects.commercelayer import callers, errors, hooks, openapi, query, related, routes, told
 from outhaul.dialects.oauth.routes import WORDS
 from outhaul.errors import OuthaulError, UnknownSibling
 from tests import documented
@@ -70,7 +70,7 @@ def test_every_dialect_with_a_document_has_one_that_can_be_made() -> None:
 def calls() -> set[tuple[str, str]]:
     """Method and path of everything that the service answers."""
     found = set()
-    for router in (routes.router, told.router, hooks.router, callers.router, openapi.router):
+    for router in (routes.router, told.router, related.router, hooks.router, callers.router, openapi.router):
         for route in router.routes:
             found |= {(method, f"/api{route.path}") for method in route.methods}  # type: ignore[attr-defined]  # all are of calls
     for route in oauth.build(None, None, max_body=1).app.routes:  # type: ignore[arg-type,attr-defined]  # nothing is asked of them
@@ -247,7 +247,8 @@ def test_a_method_that_an_address_does_not_have_is_told_those_it_has(asker: Aske
         "/exports": "GET, POST",
         "/exports/a/": "DELETE, GET, PATCH",
         "/webhooks/a": "DELETE, GET, PATCH",
-        "/events/1": "GET",
+        "/events/1": "GET, PATCH",
+        "/versions/1": "GET",
     }.items():
         answer = asker.call("PUT", path)
         assert (answer.status_code, answer.headers["allow"]) == (405, allowed)

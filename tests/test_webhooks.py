@@ -141,9 +141,9 @@ def test_a_message_under_way_is_held_and_the_next_one_to_its_receiver_waits(ledg
     again = ledger.pick()
     assert again
     assert (again.event.id, again.tries) == (held.event.id, 0)
-    ledger.arrived(held)
+    ledger.arrived(held, 200)
     assert len(waiting(ledger)) == 3, "whoever lost the lease says nothing"
-    ledger.arrived(again)
+    ledger.arrived(again, 200)
     assert len(waiting(ledger)) == 2
 
 

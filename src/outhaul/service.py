@@ -23,9 +23,9 @@ from outhaul.filenames import MANIFEST
 from outhaul.history import History
 from outhaul.ledger import NEWEST, PLAIN, Event, Ledger
 from outhaul.plan import Plan
-from outhaul.webhooks import Message, Webhook, Webhooks
+from outhaul.webhooks import Callback, Message, Webhook, Webhooks
 
-__all__ = ["LINKS", "Event", "Exports", "File", "Links", "Message", "Terms", "Webhook"]
+__all__ = ["LINKS", "Callback", "Event", "Exports", "File", "Links", "Message", "Terms", "Webhook"]
 
 LINKS = "/files"
 SOON = 0.01  # seconds in which no count need begin; sources take 0 for no limit

@@ -16,9 +16,9 @@ from outhaul import callbacks
 from outhaul.callbacks import Network, Resolve, Unreachable
 from outhaul.errors import NotAllowed, OuthaulError
 from outhaul.export import NO_LENS, Caller, Lens
-from outhaul.ledger import Event, Ledger, Sending, Webhook
+from outhaul.ledger import Callback, Event, Ledger, Sending, Webhook
 
-__all__ = ["Courier", "Message", "Webhook", "Webhooks"]
+__all__ = ["Callback", "Courier", "Message", "Webhook", "Webhooks"]
 
 TICK = 1.0  # seconds between two looks when nothing is due
 PARTING = 1.0  # seconds that messages under way are given at the end
@@ -87,11 +87,12 @@ class Webhooks:
         where: Mapping[str, Any] | None = None,
         order: Sequence[tuple[str, bool]] = (),
         lens: Lens = NO_LENS,
+        event: Event | None = None,
     ) -> tuple[tuple[Webhook, ...], int]:
         """A page, newest first or in the order of names of ours, and how many there are in all; `where`: filters in the
-        names of the lens."""
+        names of the lens; `event`: only those that would be told of it now."""
         _may(caller)
-        return self._ledger.list_webhooks(caller.tenant, limit, offset, where, order, lens)
+        return self._ledger.list_webhooks(caller.tenant, limit, offset, where, order, lens, event)
 
     def amend(
         self, caller: Caller, webhook_id: str, changes: Mapping[str, Any], moves: Sequence[str] = ()
@@ -109,6 +110,26 @@ class Webhooks:
             else:
                 self._ledger.enable_webhook(found.id, caller.tenant, move == "enable")
         return self.get(caller, webhook_id)
+
+    def tries(
+        self, caller: Caller, webhook_id: str | None = None, event: Event | None = None, **more: Any
+    ) -> tuple[tuple[Callback, ...], int]:
+        """A page of the last tries to tell one webhook, or of one event, or all of them; `more` as in `list`."""
+        _may(caller)
+        if webhook_id is not None:
+            self._ledger.webhook(webhook_id, caller.tenant)
+        event_id = None if event is None else event.id
+        return self._ledger.list_callbacks(caller.tenant, webhook_id, event_id, **more)
+
+    def tried(self, caller: Caller, callback_id: int) -> Callback:
+        """One try; NotFound, also when it is no longer kept."""
+        _may(caller)
+        return self._ledger.callback(callback_id, caller.tenant)
+
+    def trigger(self, caller: Caller, event: Event) -> None:
+        """Tell of an event once more whoever would be told of it now."""
+        _may(caller, change=True)
+        self._ledger.trigger(event)
 
     def delete(self, caller: Caller, webhook_id: str) -> None:
         _may(caller, change=True)
@@ -141,25 +162,25 @@ class Courier:
         delivery = self._ledger.pick()
         if delivery is None:
             return False
-        why = self._sent(delivery)
-        if why is None:
-            self._ledger.arrived(delivery)
+        status, why = self._sent(delivery)
+        if status is not None and why is None:
+            self._ledger.arrived(delivery, status)
             return True
-        over = self._ledger.missed(delivery)
+        over = self._ledger.missed(delivery, status, str(why))
         end = "; it is given up" if over else ""
         log.warning("event %s to webhook %s: %s%s", delivery.event.id, delivery.webhook.id, why, end)
         return True
 
-    def _sent(self, delivery: Sending) -> str | None:
-        """Why it was not taken; None when it was."""
+    def _sent(self, delivery: Sending) -> tuple[int | None, str | None]:
+        """The status of the answer, if there was one, and why it was not taken; None when it was."""
         try:
             body, headers = self._writes[delivery.webhook.dialect](self._webhooks.message(delivery))
             status = callbacks.post(
                 delivery.webhook.url, body, headers, self._webhooks.networks, self._webhooks.resolve
             )
         except (Unreachable, OuthaulError) as error:
-            return str(error)
-        return None if 200 <= status < 300 else f"status {status}"
+            return None, str(error)
+        return status, None if 200 <= status < 300 else f"status {status}"
 
     def __enter__(self) -> Self:
         for thread in self._threads:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from outhaul.ledger.admission import Delivery
+from outhaul.ledger.callbacks import Callback
 from outhaul.ledger.closing import Done, Facts
 from outhaul.ledger.database import AWAY
 from outhaul.ledger.events import Event
@@ -21,6 +22,7 @@ __all__ = [
     "NEWEST",
     "PLAIN",
     "SORTABLE",
+    "Callback",
     "Delivery",
     "Done",
     "Event",

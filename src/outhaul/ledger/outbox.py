@@ -13,12 +13,12 @@ import sqlalchemy as sa
 
 from outhaul.errors import NotFound, TooMuch
 from outhaul.export import NO_LENS, Lens
+from outhaul.ledger.callbacks import Callbacks, record
 from outhaul.ledger.clock import maybe, moment, now
 from outhaul.ledger.database import moved
 from outhaul.ledger.events import NEVER, Event, event_of
 from outhaul.ledger.sifted import sifted_webhooks
 from outhaul.ledger.tables import deliveries, events, webhooks
-from outhaul.ledger.told import Told
 
 LEASE = 30.0  # seconds that a delivery is held: its answer is waited for 5 s, the look-up of its host a little longer
 RETRIES = 10  # Commerce Layer: "up to 10 retries"
@@ -62,7 +62,7 @@ class Sending:
     tries: int
 
 
-class Outbox(Told):
+class Outbox(Callbacks):
     """Webhooks and what is to be sent to them. An event's transaction itself puts its messages here."""
 
     def insert_webhook(self, row: Mapping[str, Any]) -> Webhook:
@@ -98,11 +98,13 @@ class Outbox(Told):
         where: Mapping[str, Any] | None = None,
         order: Sequence[tuple[str, bool]] = (),
         lens: Lens = NO_LENS,
+        event: Event | None = None,
     ) -> tuple[tuple[Webhook, ...], int]:
-        """A page, and how many there are. `where`: filters in the names of the lens; `order`: names of ours, each with
-        whether it descends, the newest first where they tie."""
+        """A page, of all or of those that want to be told of an event, and how many there are. `where`: filters in the
+        names of the lens; `order`: names of ours, each with whether it descends, the newest first where they tie."""
         rows = sifted_webhooks(lens, self.dialect)
         seen = [sa.true() if tenant is None else webhooks.c.tenant == tenant, *rows.where(where or {})]
+        seen += [] if event is None else [_wants(event)]
         by = [*rows.order(order), webhooks.c.created_at.desc(), webhooks.c.id]
         page = sa.select(webhooks).where(*seen).order_by(*by)
         with self._read() as read:
@@ -135,6 +137,19 @@ class Outbox(Told):
             if not moved(write, webhooks.delete().where(_ours(webhook_id, tenant))):
                 raise _missing(webhook_id)
 
+    def trigger(self, event: Event) -> None:
+        """Tell of it once more: to every webhook that would be told of such an event now."""
+        wanting = sa.and_(_wants(event), webhooks.c.disabled_at.is_(None))
+        due = sa.case((webhooks.c.opened_at.is_not(None), NEVER), else_=now())
+        there = sa.and_(deliveries.c.webhook == webhooks.c.id, deliveries.c.event == event.id)
+        row = sa.select(webhooks.c.id, sa.literal(event.id, sa.BigInteger), due)
+        missing = row.where(wanting, ~sa.exists().where(there))
+        open_now = sa.exists().where(webhooks.c.id == deliveries.c.webhook, webhooks.c.opened_at.is_not(None))
+        waiting = sa.and_(deliveries.c.event == event.id, deliveries.c.token.is_(None), ~open_now)
+        with self._write("trigger") as write:
+            write.execute(deliveries.update().where(waiting).values(due_at=now(), tries=0))
+            write.execute(deliveries.insert().from_select(["webhook", "event", "due_at"], missing))
+
     def pick(self) -> Sending | None:
         """Hold the next message that is due, for as long as a lease; one at a time for each webhook."""
         while True:
@@ -155,14 +170,15 @@ class Outbox(Told):
                     to = write.execute(sa.select(webhooks).where(webhooks.c.id == row.webhook)).one()
                     return Sending(_webhook(to), event_of(told), token, row.tries)
 
-    def arrived(self, delivery: Sending) -> None:
+    def arrived(self, delivery: Sending, status: int) -> None:
         """It was taken; the failures in a row begin anew."""
         with self._write() as write:
             if moved(write, deliveries.delete().where(_held(delivery))):
+                _record(write, delivery, status, None)
                 ours = sa.and_(webhooks.c.id == delivery.webhook.id, webhooks.c.failures > 0)
                 write.execute(webhooks.update().where(ours).values(failures=0))
 
-    def missed(self, delivery: Sending) -> bool:
+    def missed(self, delivery: Sending, status: int | None, why: str) -> bool:
         """It was not taken: it is due again after a pause, or given up after so many retries. Gives whether it is."""
         over = delivery.tries >= RETRIES
         pause = min(LONGEST_PAUSE, PAUSE * 2**delivery.tries)
@@ -171,6 +187,7 @@ class Outbox(Told):
         )
         with self._write() as write:
             if moved(write, (deliveries.delete() if over else again).where(_held(delivery))):
+                _record(write, delivery, status, why)
                 failures = webhooks.c.failures + 1
                 opened = sa.case((failures >= BREAKS, sa.func.coalesce(webhooks.c.opened_at, now())))
                 ours = webhooks.update().where(webhooks.c.id == delivery.webhook.id)
@@ -181,6 +198,15 @@ class Outbox(Told):
                 mine = sa.and_(deliveries.c.webhook == delivery.webhook.id, open_now)
                 write.execute(deliveries.update().where(mine).values(due_at=NEVER))
         return over
+
+
+def _wants(event: Event) -> sa.ColumnElement[bool]:
+    ours = sa.or_(webhooks.c.tenant.is_(None), webhooks.c.tenant == event.tenant)
+    return sa.and_(webhooks.c.event == event.name, ours)
+
+
+def _record(write: sa.Connection, delivery: Sending, status: int | None, why: str | None) -> None:
+    record(write, delivery.webhook.id, delivery.event.id, delivery.webhook.url, status, why)
 
 
 def _due() -> sa.Select[Any]:

@@ -13,7 +13,7 @@ from outhaul.catalog import Catalog, Field, Resource, Type
 from outhaul.export import Lens
 from outhaul.filters import EVERYTHING, expression
 from outhaul.ledger.seen import in_micros, mapped, micros
-from outhaul.ledger.tables import events, webhooks
+from outhaul.ledger.tables import callbacks, events, webhooks
 from outhaul.predicates import Reader
 
 NATIVE: Mapping[Type, str] = {
@@ -76,6 +76,18 @@ def sifted_events(lens: Lens, dialect: sa.Dialect) -> Sifted:
 def sifted_webhooks(lens: Lens, dialect: sa.Dialect) -> Sifted:
     """The table `webhooks`."""
     return _sifted("webhooks", _webhook(lens), lens, dialect)
+
+
+def sifted_callbacks(lens: Lens, dialect: sa.Dialect) -> Sifted:
+    """The table `callbacks`; `status` is text, as it is shown."""
+    shown = {
+        "id": Shown(Type.TEXT, sa.cast(callbacks.c.id, sa.Text), callbacks.c.id),
+        "url": Shown(Type.TEXT, callbacks.c.url),
+        "status": Shown(Type.TEXT, sa.cast(callbacks.c.status, sa.Text)),
+        "why": Shown(Type.TEXT, callbacks.c.why),
+        "at": Shown(Type.INSTANT, micros(callbacks.c.at), callbacks.c.at),
+    }
+    return _sifted("callbacks", shown, lens, dialect)
 
 
 def _sifted(table: str, columns: dict[str, Shown], lens: Lens, dialect: sa.Dialect) -> Sifted:

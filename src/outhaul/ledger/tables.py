@@ -287,6 +287,21 @@ deliveries = sa.Table(
     sa.Index("ix_deliveries_due_at", "due_at"),
 )
 
+# The last tries to tell each webhook.
+callbacks = sa.Table(
+    "callbacks",
+    metadata,
+    sa.Column("id", Serial, primary_key=True),
+    sa.Column("webhook", sa.Text, sa.ForeignKey("webhooks.id", ondelete="CASCADE"), nullable=False),
+    _needed("event", sa.BigInteger),
+    _needed("url", sa.Text),
+    sa.Column("status", sa.Integer),  # of the answer, if there was one
+    sa.Column("why", sa.Text),  # it was not taken
+    _needed("at", Time, now()),
+    sa.Index("ix_callbacks_webhook", "webhook", "id"),
+    sa.Index("ix_callbacks_event", "event", "id"),
+)
+
 # How many requests were let in under each rate; see `rates.py`.
 rates = sa.Table(
     "rates",

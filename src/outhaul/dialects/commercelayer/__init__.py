@@ -2,7 +2,7 @@
 
 from functools import partial
 
-from outhaul.dialects.commercelayer import callers, hooks, openapi, told
+from outhaul.dialects.commercelayer import callers, hooks, openapi, related, told
 from outhaul.dialects.commercelayer.documents import PREFIX
 from outhaul.dialects.commercelayer.hooks import letter
 from outhaul.dialects.commercelayer.openapi import ABOUT, BESIDE, TITLE, openapi_part
@@ -11,4 +11,6 @@ from outhaul.dialects.commercelayer.routes import build as build_exports
 
 __all__ = ["ABOUT", "BESIDE", "PREFIX", "SETTINGS", "TITLE", "build", "letter", "openapi_part"]
 
-build = partial(build_exports, more=(told.router, hooks.router, callers.router, openapi.router))
+build = partial(
+    build_exports, more=(told.router, related.router, hooks.router, callers.router, openapi.router)
+)

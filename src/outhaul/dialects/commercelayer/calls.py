@@ -26,6 +26,7 @@ def calls() -> Calls:
     made = _exports() | _webhooks()
     for kind in history.NAMES:
         made |= _histories(kind)
+    made |= dict(_callbacks())
     for kind in ITSELF:
         one = kind.removesuffix("s")
         made["get", f"/{one}"] = _call(
@@ -98,6 +99,50 @@ def _histories(kind: str) -> Calls:
             ("ExportID", *paged, shape),
         ),
     }
+
+
+def _callbacks() -> Iterator[tuple[tuple[str, str], Data]]:
+    """The calls about what became of telling webhooks, and those from one thing to what is related to it."""
+    kind, name = "event_callbacks", "EventCallback"
+    paged = (*NUMBERED, *_sifted(kind), f"Fields_{kind}")
+    yield (
+        ("get", f"/{kind}"),
+        _call(f"list{name}s", "The last tries to tell webhooks, newest first", READING, _page(kind), paged),
+    )
+    yield (
+        ("get", f"/{kind}/{{callback_id}}"),
+        _call(f"retrieve{name}", "One of them", ONE, _document(kind), (f"{name}ID", f"Fields_{kind}")),
+    )
+    yield (
+        ("patch", "/events/{event_id}"),
+        _call(
+            *("updateEvent", "Have webhooks told of it once more", (*ONE, *WRITING), _document("events")),
+            ("EventID", "Fields_events"),
+            _body("EventChange", {"data": {"type": "events", "attributes": {"_trigger": True}}}),
+        ),
+    )
+    for kind, related in query.RELATED.items():
+        for name, of in related.items() if kind != "exports" else ():
+            yield from _related(kind, name, of)
+
+
+def _related(kind: str, name: str, of: str) -> Iterator[tuple[tuple[str, str], Data]]:
+    """Both calls about one relationship."""
+    title, one = name.title().replace("_", ""), not name.endswith("s")
+    paged = (*(CURSOR if query.LISTS[of].cursor else NUMBERED), *_sifted(of))
+    taken = (f"{NAMES[kind]}ID", *(() if one else paged), f"Fields_{of}")
+    place = f"/{kind}/{{{query.PLACES[kind]}}}"
+    about = f"{{}} the {name} of one of the {kind}"
+    found = _document(of) if one else _page(of)
+    known = _identifier(of) if one else _identifiers(of)
+    yield (
+        ("get", f"{place}/{name}"),
+        _call(f"get{title}Of{NAMES[kind]}", about.format("Show"), ONE, found, taken),
+    )
+    yield (
+        ("get", f"{place}/relationships/{name}"),
+        _call(f"get{title}IdentifiersOf{NAMES[kind]}", about.format("Name"), ONE, known, taken),
+    )
 
 
 def _webhooks() -> Calls:
@@ -190,6 +235,11 @@ def _identifiers(kind: str) -> dict[str, Data]:
     known = examples.shown(kind)
     example = examples.page(kind, [{"type": kind, "id": known["id"]}])
     return {"200": _found("A page.", f"{NAMES[kind]}Identifiers", example)}
+
+
+def _identifier(kind: str) -> dict[str, Data]:
+    example = {"data": {"type": kind, "id": examples.shown(kind)["id"]}}
+    return {"200": _found("Type and id.", f"{NAMES[kind]}Identifier", example)}
 
 
 def _found(about: str, of: str, example: Any) -> Data:

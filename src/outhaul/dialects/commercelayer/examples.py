@@ -8,9 +8,9 @@ from datetime import UTC, datetime
 from typing import Any
 
 from outhaul import errors as core
-from outhaul.dialects.commercelayer import callers, errors, history, hooks, query, render, schemas
+from outhaul.dialects.commercelayer import callbacks, callers, errors, history, hooks, query, render, schemas
 from outhaul.export import Caller, Draft, Export, Selection, Status
-from outhaul.service import Event, Webhook
+from outhaul.service import Callback, Event, Webhook
 
 NOON = datetime(2018, 1, 1, 12, tzinfo=UTC)
 ID, ORGANIZATION = "XAyRWNUzyN", "xRRkjDFafe"
@@ -75,6 +75,7 @@ WEBHOOK = Webhook(
     reference_origin=None,
     metadata={"foo": "bar"},
 )
+CALLBACK = Callback(7, ID, 7, "https://example.com/hooks", 500, "status 500", NOON, ORGANIZATION)
 CALLER = Caller("BdbDWhLdnp", "warehouse", ORGANIZATION, application={"kind": "integration", "public": False})
 REFUSALS: Mapping[int, core.OuthaulError] = {
     400: errors.ParamMissing("The required parameter, data, is missing."),
@@ -90,6 +91,8 @@ def shown(kind: str) -> dict[str, Any]:
         return render.resource(EXPORT, render.Links(), SETTING)
     if kind == "webhooks":
         return hooks.resource(WEBHOOK, SETTING)
+    if kind == "event_callbacks":
+        return callbacks.resource(CALLBACK, SETTING)
     if kind in schemas.ITSELF:
         return callers.resource(kind, CALLER, SETTING)
     return history.resource(kind, CHANGED, SETTING)

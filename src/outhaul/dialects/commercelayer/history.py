@@ -8,7 +8,16 @@ from typing import Any
 from urllib.parse import quote, urlencode
 
 from outhaul.dialects.commercelayer.query import EVENT_ATTRIBUTES, LISTS, Asked, Shape
-from outhaul.dialects.commercelayer.render import EVENTS, GONE, WHOLE, Setting, errors_log, meta, time
+from outhaul.dialects.commercelayer.render import (
+    EVENTS,
+    GONE,
+    WHOLE,
+    Setting,
+    errors_log,
+    meta,
+    related,
+    time,
+)
 from outhaul.export import Lens, Status
 from outhaul.service import Event
 
@@ -55,6 +64,7 @@ def resource(kind: str, told: Event, setting: Setting, shape: Shape = WHOLE) -> 
         "type": kind,
         "links": {"self": own},
         "attributes": {name: value for name, value in values.items() if shape.shows(kind, name)},
+        **(related(kind, own, shape) if own else {}),
         "meta": meta(told.tenant, setting),
     }
 

@@ -96,11 +96,13 @@ def resource(
         "reference_origin": webhook.reference_origin,
         "metadata": dict(webhook.metadata),
     }
+    own = f"{setting.base}/webhooks/{quote(webhook.id, safe='')}"
     return {
         "id": webhook.id,
         "type": "webhooks",
-        "links": {"self": f"{setting.base}/webhooks/{quote(webhook.id, safe='')}"},
+        "links": {"self": own},
         "attributes": {name: value for name, value in attributes.items() if shape.shows("webhooks", name)},
+        **render.related("webhooks", own, shape),
         "meta": render.meta(webhook.tenant, setting),
     }
 

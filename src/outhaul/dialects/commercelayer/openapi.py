@@ -28,6 +28,7 @@ FILTERS = {
     "events": {"name_eq": "exports.complete"},
     "versions": {"event_eq": "create"},
     "webhooks": {"circuit_state_eq": "open"},
+    "event_callbacks": {"response_code_not_eq": "200"},
 }
 IDS = {"events": r"\d{1,18}", "versions": r"\d{1,18}", "event_stores": query.CURSOR.pattern}
 
@@ -91,6 +92,7 @@ def _parameters() -> Data:
             f"Fields_{kind}": _asked(f"fields[{kind}]", _names(names)) for kind, names in query.FIELDS.items()
         },
         "ExportID": _placed("export_id", ID.pattern, examples.ID),
+        "EventCallbackID": _placed("callback_id", IDS["events"], examples.shown("event_callbacks")["id"]),
         "WebhookID": _placed("webhook_id", ID.pattern, examples.ID),
         **{
             f"{schemas.NAMES[kind]}ID": _placed("event_id", IDS[kind], examples.shown(kind)["id"])

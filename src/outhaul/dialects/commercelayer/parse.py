@@ -100,6 +100,13 @@ def update(data: Any, export_id: str) -> Change:
     return Change(moves[0] if moves else None, given)
 
 
+def triggered(data: Any, event_id: str) -> bool:
+    """The body of a PATCH to one event: whether it is to be told once more."""
+    given = _attributes(data, EVENT, "events")
+    _of(data, event_id)
+    return bool(given.get("_trigger"))
+
+
 def webhook_creation(data: Any, topics: Mapping[str, str]) -> dict[str, Any]:
     """The body of a POST of a webhook, in the ledger's names."""
     given = _attributes(data, WEBHOOK, "webhooks")
@@ -288,6 +295,7 @@ UPDATE: Mapping[str, Check] = {
     "reference_origin": _reference,
     "metadata": _metadata,
 }
+EVENT: Mapping[str, Check] = {"_trigger": flag}
 WEBHOOK: Mapping[str, Check] = {
     "name": _reference,
     "topic": text,

@@ -66,6 +66,10 @@ LISTS: Mapping[str, Listed] = {
         {"resource_type": "resource_type", "resource_id": "export", "event": "name"} | HAPPENED,
         tuple(HAPPENED),
     ),
+    "event_callbacks": Listed(
+        {"callback_url": "url", "response_code": "status", "response_message": "why"} | HAPPENED | REFERENCES,
+        ("response_code", "response_message", *ALWAYS_SORTABLE),
+    ),
     "event_stores": Listed(cursor=True),  # Commerce Layer: "neither filterable nor sortable"
     "webhooks": Listed(
         {
@@ -95,12 +99,32 @@ WEBHOOK_ATTRIBUTES = (
     *("circuit_failure_count", "shared_secret", "created_at", "updated_at"),
     *("reference", "reference_origin", "metadata"),
 )
+CALLBACK_ATTRIBUTES = (
+    *("callback_url", "payload", "response_code", "response_message", "created_at", "updated_at"),
+    *("reference", "reference_origin", "metadata"),
+)
+# The relationships of each kind, with the kind that they lead to.
+RELATED: Mapping[str, Mapping[str, str]] = {
+    "exports": {name: name for name in RELATIONSHIPS},
+    "events": {
+        "webhooks": "webhooks",
+        "last_event_callbacks": "event_callbacks",
+        "event_stores": "event_stores",
+    },
+    "versions": {"event_stores": "event_stores"},
+    "webhooks": {"last_event_callbacks": "event_callbacks"},
+    "event_callbacks": {"webhook": "webhooks", "event_stores": "event_stores"},
+}
+PLACES = {"exports": "export_id", "webhooks": "webhook_id", "event_callbacks": "callback_id"} | dict.fromkeys(
+    ("events", "versions", "event_stores"), "event_id"
+)  # by kind, how paths call its id
 FIELDS = {
     "exports": (*ATTRIBUTES, *RELATIONSHIPS),
-    "events": EVENT_ATTRIBUTES,
-    "versions": (*CHANGE_ATTRIBUTES, "changes"),
+    "events": (*EVENT_ATTRIBUTES, *RELATED["events"]),
+    "versions": (*CHANGE_ATTRIBUTES, "changes", *RELATED["versions"]),
     "event_stores": (*CHANGE_ATTRIBUTES, "payload"),
-    "webhooks": WEBHOOK_ATTRIBUTES,
+    "webhooks": (*WEBHOOK_ATTRIBUTES, *RELATED["webhooks"]),
+    "event_callbacks": (*CALLBACK_ATTRIBUTES, *RELATED["event_callbacks"]),
 }
 CURSOR = re.compile(
     r"\d{1,16}-(\d{1,18})", re.ASCII

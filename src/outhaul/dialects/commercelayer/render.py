@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import quote, urlencode
 
-from outhaul.dialects.commercelayer.query import FILTERABLE, RELATIONSHIPS, Asked, Shape
+from outhaul.dialects.commercelayer.query import FILTERABLE, RELATED, Asked, Shape
 from outhaul.errors import MENTION, outside
 from outhaul.export import Export, Status, View
 from outhaul.service import LINKS
@@ -84,21 +84,27 @@ def resource(
         | {"attachment_url": links.attachment}
         | _kept(export, setting)
     )
-    related: dict[str, Any] = {
-        name: {"links": {"self": f"{own}/relationships/{name}", "related": f"{own}/{name}"}}
-        for name in RELATIONSHIPS
-        if name in shape.include or shape.shows("exports", name)
-    }
+    links_on = related("exports", own, shape)
     for name, identifiers in (data or {}).items():
-        related[name]["data"] = list(identifiers)
+        links_on["relationships"][name]["data"] = list(identifiers)
     return {
         "id": export.id,
         "type": "exports",
         "links": {"self": own, **manifest},
         "attributes": {name: value for name, value in attributes.items() if shape.shows("exports", name)},
-        **({"relationships": related} if related else {}),
+        **links_on,
         "meta": meta(export.tenant, setting),
     }
+
+
+def related(kind: str, own: str, shape: Shape) -> dict[str, Any]:
+    """The member of a resource object that links to what is related to it; none where the shape shows none."""
+    found = {
+        name: {"links": {"self": f"{own}/relationships/{name}", "related": f"{own}/{name}"}}
+        for name in RELATED[kind]
+        if (kind == "exports" and name in shape.include) or shape.shows(kind, name)
+    }
+    return {"relationships": found} if found else {}
 
 
 def meta(tenant: str | None, setting: Setting) -> dict[str, str]:

@@ -91,6 +91,13 @@ SHOWN: Mapping[str, Mapping[str, Data]] = {
         "shared_secret": maybe(TEXT) | {"description": "Shown in the answer to its creation, then null."},
         **LIVED,
     },
+    "event_callbacks": {
+        "callback_url": URL,
+        "payload": {"type": "null", "description": "What was sent is not kept."},
+        "response_code": maybe(TEXT) | {"description": "Null where there was no answer."},
+        "response_message": maybe(TEXT) | {"description": "Why it was not taken; null where it was."},
+        **LIVED,
+    },
     "organizations": {"name": TEXT, "slug": TEXT},
     "applications": {
         "name": TEXT,
@@ -125,7 +132,7 @@ GIVEN: Mapping[str, Data] = {
     "metadata": maybe(OBJECT) | {"description": f"At most {parse.LARGEST_METADATA} bytes as JSON."},
     **{
         name: maybe(FLAG)
-        for name in ("dry_data", "jwt_filters", "_start", "_interrupt", *parse.WEBHOOK_MOVES)
+        for name in ("dry_data", "jwt_filters", "_start", "_interrupt", *parse.EVENT, *parse.WEBHOOK_MOVES)
     },
 }
 NAMES: Mapping[str, str] = {
@@ -134,6 +141,7 @@ NAMES: Mapping[str, str] = {
     "versions": "Version",
     "event_stores": "EventStore",
     "webhooks": "Webhook",
+    "event_callbacks": "EventCallback",
     "organizations": "Organization",
     "applications": "Application",
 }
@@ -149,11 +157,13 @@ def schemas() -> Data:
         made[f"{name}Document"] = _document(kind)
         if kind not in ITSELF:
             made[f"{name}Page"] = _page(kind, schema(name))
-    for kind in history.NAMES:
+    for kind in sorted({of for names in query.RELATED.values() for of in names.values()}):
         made[f"{NAMES[kind]}Identifiers"] = _page(kind, _identifier(kind))
+    made["WebhookIdentifier"] = structure({"data": _identifier("webhooks")}, "data")
     made["ExportGone"] = structure({"data": _destroyed()}, "data")
     made["NewExport"] = _body("exports", parse.CREATION, "resource_type")
     made["ExportChange"] = _body("exports", parse.UPDATE)
+    made["EventChange"] = _body("events", parse.EVENT)
     made["NewWebhook"] = _body("webhooks", parse.WEBHOOK, "topic", "callback_url")
     made["WebhookChange"] = _body("webhooks", {**parse.WEBHOOK, **parse.WEBHOOK_MOVES})
     made["Meta"] = structure(
@@ -195,7 +205,7 @@ def refusal(status: int) -> Data:
 
 def _attributes(kind: str) -> Data:
     known = query.FIELDS.get(kind, SHOWN[kind])
-    names = [name for name in known if kind != "exports" or name not in query.RELATIONSHIPS]
+    names = [name for name in known if name not in query.RELATED.get(kind, {})]
     return structure({name: SHOWN[kind][name] for name in names}, description="`fields` can leave some out.")
 
 
@@ -213,13 +223,16 @@ def _resource(kind: str) -> Data:
         "attributes": _attributes(kind),
         "meta": schema("Meta"),
     }
-    if kind == "exports":
-        members["relationships"] = structure({name: _relationship(name) for name in query.RELATIONSHIPS})
+    if kind in query.RELATED:
+        related = {name: _relationship(of, kind) for name, of in query.RELATED[kind].items()}
+        members["relationships"] = structure(related)
     return structure(members, *NEEDED)
 
 
-def _relationship(kind: str) -> Data:
+def _relationship(kind: str, of: str) -> Data:
     links = structure({"self": URL, "related": URL}, "self", "related")
+    if of != "exports":
+        return structure({"links": links}, "links")
     data = {"type": "array", "items": _identifier(kind), "description": "Where it is included."}
     return structure({"links": links, "data": data}, "links")
 

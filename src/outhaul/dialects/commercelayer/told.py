@@ -7,6 +7,7 @@ from typing import Any
 from fastapi import APIRouter, Depends, Request
 
 from outhaul.dialects.commercelayer import history, query, render
+from outhaul.dialects.commercelayer.related import event
 from outhaul.dialects.commercelayer.routes import (
     Document,
     SignedIn,
@@ -15,7 +16,7 @@ from outhaul.dialects.commercelayer.routes import (
     exports_of,
     setting_of,
 )
-from outhaul.errors import NotFound, Refused
+from outhaul.errors import Refused
 from outhaul.export import Caller
 from outhaul.service import Event
 
@@ -72,10 +73,6 @@ def _list(request: Request, caller: Caller, kind: str, export_id: str | None, *,
 
 
 def _single(request: Request, caller: Caller, kind: str, event_id: str) -> Document:
-    shape, number = query.shape(asked(request), kind), query.event_number(kind, event_id)
-    if number is None:
-        raise NotFound("There is no such event.", wrong=event_id[:40])
-    found = exports_of(request).history.get(caller, history.NAMES[kind], number)
-    if history.identifier(kind, found)["id"] != event_id:
-        raise NotFound("There is no such event.", wrong=event_id[:40])
+    shape = query.shape(asked(request), kind)
+    found = event(exports_of(request), caller, kind, event_id)
     return Document({"data": history.resource(kind, found, setting_of(request), shape)})

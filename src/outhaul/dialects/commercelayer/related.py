@@ -1,0 +1,183 @@
+"""The calls from what happened to who was told of it, and back; and `_trigger`, which has it told once more."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from fastapi import APIRouter, Depends, Request
+
+from outhaul.dialects.commercelayer import callbacks, history, hooks, parse, query, render
+from outhaul.dialects.commercelayer.routes import (
+    Body,
+    Document,
+    SignedIn,
+    acceptable,
+    asked,
+    exports_of,
+    setting_of,
+)
+from outhaul.errors import NotFound, Refused
+from outhaul.export import Caller
+from outhaul.service import Callback, Event, Exports
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """A relationship of a kind, and the kind that it leads to."""
+
+    kind: str
+    name: str
+    target: str
+
+
+Found = tuple[Sequence[Any], int]
+More = Mapping[str, Any]  # of a page: where, order, lens, limit, offset
+
+router = APIRouter(dependencies=[Depends(acceptable)])
+
+
+def event(exports: Exports, caller: Caller, kind: str, event_id: str) -> Event:
+    """The event behind an id of this kind; NotFound."""
+    number = query.event_number(kind, event_id)
+    found = None if number is None else exports.history.get(caller, history.NAMES[kind], number)
+    if found is None or history.identifier(kind, found)["id"] != event_id:
+        raise NotFound("There is no such event.", wrong=event_id[:40])
+    return found
+
+
+def callback(exports: Exports, caller: Caller, callback_id: str) -> Callback:
+    """The callback of an id; NotFound."""
+    number = query.event_number("event_callbacks", callback_id)
+    if number is None or str(number) != callback_id:
+        raise NotFound("There is no such callback.", wrong=callback_id[:40])
+    return exports.webhooks.tried(caller, number)
+
+
+def _hooks_of_event(exports: Exports, caller: Caller, event_id: str, more: More) -> Found:
+    return exports.webhooks.list(caller, event=event(exports, caller, "events", event_id), **more)
+
+
+def _tries_of_event(exports: Exports, caller: Caller, event_id: str, more: More) -> Found:
+    return exports.webhooks.tries(caller, event=event(exports, caller, "events", event_id), **more)
+
+
+def _tries_of_hook(exports: Exports, caller: Caller, webhook_id: str, more: More) -> Found:
+    return exports.webhooks.tries(caller, webhook_id, **more)
+
+
+def _all_tries(exports: Exports, caller: Caller, _: str, more: More) -> Found:
+    return exports.webhooks.tries(caller, **more)
+
+
+# What can be paged through by number.
+FETCH: Mapping[tuple[str, str], Callable[[Exports, Caller, str, More], Found]] = {
+    ("events", "webhooks"): _hooks_of_event,
+    ("events", "last_event_callbacks"): _tries_of_event,
+    ("webhooks", "last_event_callbacks"): _tries_of_hook,
+    ("", "event_callbacks"): _all_tries,
+}
+SHOW: Mapping[str, tuple[Any, Callable[..., dict[str, Any]]]] = {
+    "webhooks": (hooks.LENS, hooks.resource),
+    "event_callbacks": (callbacks.LENS, callbacks.resource),
+}
+
+
+@router.get("/event_callbacks")
+def list_callbacks(request: Request, caller: SignedIn) -> Document:
+    return _page(request, caller, Way("", "event_callbacks", "event_callbacks"), whole=True)
+
+
+@router.get("/event_callbacks/{callback_id}")
+def retrieve(request: Request, caller: SignedIn, callback_id: str) -> Document:
+    shape = query.shape(asked(request), "event_callbacks")
+    found = callback(exports_of(request), caller, callback_id)
+    return Document({"data": callbacks.resource(found, setting_of(request), shape)})
+
+
+@router.patch("/events/{event_id}")
+def update(request: Request, caller: SignedIn, event_id: str, given: Body) -> Document:
+    shape, exports = query.shape(asked(request), "events"), exports_of(request)
+    wanted = parse.triggered(given, event_id)
+    found = event(exports, caller, "events", event_id)
+    if wanted:
+        exports.webhooks.trigger(caller, found)
+    return Document({"data": history.resource("events", found, setting_of(request), shape)})
+
+
+def _page(request: Request, caller: Caller, way: Way, *, whole: bool) -> Document:
+    wanted, setting = query.listing(asked(request), way.target), setting_of(request)
+    lens, resource = SHOW[way.target]
+    page = {"limit": wanted.page.size, "offset": wanted.page.offset}
+    more = {"where": wanted.where, "order": wanted.order, "lens": lens, **page}
+    try:
+        found, total = FETCH[way.kind, way.name](exports_of(request), caller, _id(request), more)
+    except Refused as error:
+        raise query.in_query(error) from error
+    shown = partial(resource, setting=setting, shape=wanted.shape) if whole else partial(_known, way.target)
+    return Document(render.page([shown(one) for one in found], total, wanted, setting, _at(request)))
+
+
+def _change(request: Request, caller: Caller, way: Way, *, whole: bool) -> Document:
+    """The one event store that says the same, as a list."""
+    wanted, setting, exports = (
+        query.listing(asked(request), way.target),
+        setting_of(request),
+        exports_of(request),
+    )
+    if way.kind == "event_callbacks":
+        number = callback(exports, caller, _id(request)).event
+        found = exports.history.get(caller, history.NAMES[way.target], number)
+    else:
+        found = event(exports, caller, way.kind, _id(request))
+    shown = history.resource(way.target, found, setting, wanted.shape)
+    known = shown if whole else dict(history.identifier(way.target, found))
+    data = [known] if wanted.after is None or found.id < wanted.after else []
+    return Document(history.following(data, None, wanted, setting, _at(request)))
+
+
+def _hook(request: Request, caller: Caller, way: Way, *, whole: bool) -> Document:
+    shape, exports = query.shape(asked(request), way.target), exports_of(request)
+    webhook_id = callback(exports, caller, _id(request)).webhook
+    found = exports.webhooks.get(caller, webhook_id)
+    shown = hooks.resource(found, setting_of(request), shape) if whole else _known(way.target, found)
+    return Document({"data": shown})
+
+
+def _known(kind: str, one: Any) -> dict[str, Any]:
+    return {"type": kind, "id": str(one.id)}
+
+
+def _id(request: Request) -> str:
+    return next(iter(request.path_params.values()), "")
+
+
+def _at(request: Request) -> str:
+    path: str = request.scope["path"].removeprefix(request.scope.get("root_path", ""))
+    return path
+
+
+# What answers, by the name of the relationship; the others can be paged through.
+ANSWERS = {"event_stores": _change, "webhook": _hook}
+
+
+def _routes(way: Way) -> None:
+    """The two calls about one relationship; its resource's id is all that stands in the path."""
+    answer = ANSWERS.get(way.name, _page)
+    place = f"/{way.kind}/{{{query.PLACES[way.kind]}}}"
+
+    @router.get(f"{place}/{way.name}")
+    def list_related(request: Request, caller: SignedIn) -> Document:
+        return answer(request, caller, way, whole=True)
+
+    @router.get(f"{place}/relationships/{way.name}")
+    def identify_related(request: Request, caller: SignedIn) -> Document:
+        return answer(request, caller, way, whole=False)
+
+
+for kind, names in query.RELATED.items():
+    for name, target in names.items():
+        if kind != "exports":  # whose own calls are in `told.py`
+            _routes(Way(kind, name, target))

@@ -1,0 +1,93 @@
+"""What became of each try to tell a webhook: the last ones are kept, to be looked at."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+
+from outhaul.errors import NotFound
+from outhaul.export import NO_LENS, Lens
+from outhaul.ledger.clock import moment, now
+from outhaul.ledger.sifted import sifted_callbacks
+from outhaul.ledger.tables import callbacks, webhooks
+from outhaul.ledger.told import Told
+
+KEPT = 100  # of each webhook
+
+
+@dataclass(frozen=True, slots=True)
+class Callback:
+    """One try. `status`: of the answer, None when there was none; `why`: it was not taken, None when it was."""
+
+    id: int
+    webhook: str
+    event: int
+    url: str
+    status: int | None
+    why: str | None
+    at: datetime
+    tenant: str | None = None
+
+
+class Callbacks(Told):
+    """The tries that are kept. `tenant` None sees those of all."""
+
+    def list_callbacks(
+        self,
+        tenant: str | None,
+        webhook_id: str | None,
+        event_id: int | None,
+        limit: int,
+        offset: int,
+        where: Mapping[str, Any] | None = None,
+        order: Sequence[tuple[str, bool]] = (),
+        lens: Lens = NO_LENS,
+    ) -> tuple[tuple[Callback, ...], int]:
+        """A page, of one webhook, of one event or of all, and how many there are. `where`: filters in the names of the
+        lens; `order`: names of ours, each with whether it descends, the newest first where they tie."""
+        rows = sifted_callbacks(lens, self.dialect)
+        wanted = [*_seen(tenant), *rows.where(where or {})]
+        for column, value in ((callbacks.c.webhook, webhook_id), (callbacks.c.event, event_id)):
+            wanted += [] if value is None else [column == value]
+        page = _shown().where(*wanted).order_by(*rows.order(order), callbacks.c.id.desc())
+        every = sa.select(sa.func.count()).select_from(callbacks.join(webhooks)).where(*wanted)
+        with self._read() as read:
+            total = read.execute(every).scalar_one()
+            return tuple(map(_callback, read.execute(page.limit(limit).offset(offset)))), total
+
+    def callback(self, callback_id: int, tenant: str | None) -> Callback:
+        """NotFound when it is not there, or no longer."""
+        with self._read() as read:
+            wanted = _shown().where(callbacks.c.id == callback_id, *_seen(tenant))
+            row = read.execute(wanted).one_or_none()
+        if row is None:
+            raise NotFound("There is no such callback.", wrong=str(callback_id))
+        return _callback(row)
+
+
+def record(
+    write: sa.Connection, webhook_id: str, event_id: int, url: str, status: int | None, why: str | None
+) -> None:
+    """Add a try to the transaction that it ends in, and let the oldest go."""
+    row = {"webhook": webhook_id, "event": event_id, "url": url, "status": status, "why": why, "at": now()}
+    write.execute(callbacks.insert().values(row))
+    ours = callbacks.c.webhook == webhook_id
+    newest = sa.select(callbacks.c.id).where(ours).order_by(callbacks.c.id.desc())
+    last = newest.limit(1).offset(KEPT - 1).scalar_subquery()
+    write.execute(callbacks.delete().where(ours, callbacks.c.id < last))
+
+
+def _seen(tenant: str | None) -> list[sa.ColumnElement[bool]]:
+    return [] if tenant is None else [webhooks.c.tenant == tenant]
+
+
+def _shown() -> sa.Select[Any]:
+    return sa.select(callbacks, webhooks.c.tenant).join(webhooks)
+
+
+def _callback(row: Any) -> Callback:
+    return Callback(row.id, row.webhook, row.event, row.url, row.status, row.why, moment(row.at), row.tenant)
