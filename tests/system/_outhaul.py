@@ -19,6 +19,7 @@ from typing import Any, TypeVar
 import httpx
 import psutil
 
+from tests import documented
 from tests.system import _oracle
 
 PROGRAM = Path(sys.executable).with_name("outhaul")
@@ -262,7 +263,11 @@ class Service:
     args: Sequence[str] = ()
     process: subprocess.Popen[bytes] | None = None
     port: int = 0
-    client: httpx.Client = field(default_factory=lambda: httpx.Client(timeout=30, trust_env=False))
+    client: httpx.Client = field(
+        default_factory=lambda: httpx.Client(
+            timeout=30, trust_env=False, event_hooks={"response": [documented.check]}
+        )
+    )
     limits: Callable[[], None] | None = None
 
     def __post_init__(self) -> None:
