@@ -58,7 +58,9 @@ class Webhooks:
         self.networks = networks
         self.resolve = resolve
 
-    def create(self, caller: Caller, dialect: str, row: Mapping[str, Any]) -> tuple[Webhook, str]:
+    def create(
+        self, caller: Caller, dialect: str, row: Mapping[str, Any], *, disabled: bool = False
+    ) -> tuple[Webhook, str]:
         """A new one, and its secret for the only time. `row`: `event`, `url`, and what can be amended. WrongValue for
         an address that may not be called."""
         _may(caller, change=True)
@@ -71,7 +73,7 @@ class Webhooks:
             "salt": salt,
             "key": _name(key),
         }
-        made = self._ledger.insert_webhook({**row, **own})
+        made = self._ledger.insert_webhook({**row, **own}, disabled=disabled)
         return made, _secret(key, salt)
 
     def get(self, caller: Caller, webhook_id: str) -> Webhook:

@@ -156,6 +156,21 @@ def test_a_wrong_webhook_is_refused_at_its_place(
         )
 
 
+def test_a_webhook_can_begin_disabled(asker: Asker, courier: Courier, receiver: Receiver) -> None:
+    made = hook(asker, callback_url=receiver.url, _disable=True)
+    assert made["attributes"]["disabled_at"]
+    assert hook(asker, _enable=True)["attributes"]["disabled_at"] is None
+    asker.ask(resource_type="orders")
+    sent(courier)
+    assert receiver.got == []
+    both = asker.call(
+        "POST",
+        "/webhooks",
+        json=document(topic="exports.fail", callback_url=PUBLIC, _disable=True, _enable=True),
+    )
+    assert both.json()["errors"][0]["source"] == {"pointer": "/data/attributes/_enable"}
+
+
 def test_what_no_webhook_has_is_not_allowed(asker: Asker) -> None:
     assert asker.call("POST", "/webhooks", json=document(secret="x")).json()["errors"][0]["code"] == (
         "PARAM_NOT_ALLOWED"

@@ -65,7 +65,7 @@ class Sending:
 class Outbox(Callbacks):
     """Webhooks and what is to be sent to them. An event's transaction itself puts its messages here."""
 
-    def insert_webhook(self, row: Mapping[str, Any]) -> Webhook:
+    def insert_webhook(self, row: Mapping[str, Any], *, disabled: bool = False) -> Webhook:
         """A new webhook under a new id; TooMuch when the tenant has as many as it may."""
         webhook_id = "".join(secrets.choice(string.ascii_letters) for _ in range(10))
         tenant = row["tenant"]
@@ -79,7 +79,8 @@ class Outbox(Callbacks):
                     where=("topic",),
                     facts={"value": count, "limit": MOST},
                 )
-            write.execute(webhooks.insert().values(id=webhook_id, **row))
+            since = now() if disabled else None
+            write.execute(webhooks.insert().values(id=webhook_id, disabled_at=since, **row))
         return self.webhook(webhook_id, tenant)
 
     def webhook(self, webhook_id: str, tenant: str | None) -> Webhook:

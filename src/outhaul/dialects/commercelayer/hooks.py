@@ -50,8 +50,8 @@ def list_webhooks(request: Request, caller: SignedIn) -> Document:
 @router.post("/webhooks")
 def create(request: Request, caller: SignedIn, given: Body) -> Document:
     shape = query.shape(asked(request), "webhooks")
-    row = parse.webhook_creation(given, render.EVENTS)
-    made, secret = exports_of(request).webhooks.create(caller, DIALECT, row)
+    row, disabled = parse.webhook_creation(given, render.EVENTS)
+    made, secret = exports_of(request).webhooks.create(caller, DIALECT, row, disabled=disabled)
     return Document({"data": resource(made, setting_of(request), shape, secret)}, 201)
 
 

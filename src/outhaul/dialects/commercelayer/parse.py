@@ -107,13 +107,14 @@ def triggered(data: Any, event_id: str) -> bool:
     return bool(given.get("_trigger"))
 
 
-def webhook_creation(data: Any, topics: Mapping[str, str]) -> dict[str, Any]:
-    """The body of a POST of a webhook, in the ledger's names."""
-    given = _attributes(data, WEBHOOK, "webhooks")
+def webhook_creation(data: Any, topics: Mapping[str, str]) -> tuple[dict[str, Any], bool]:
+    """The body of a POST of a webhook, in the ledger's names, and whether it begins disabled."""
+    given = _attributes(data, NEW_WEBHOOK, "webhooks")
     for name in ("topic", "callback_url"):
         if not given.get(name):
             raise WrongValue("can't be blank", where=(name,), facts={"rule": "blank"})
-    return _webhook(given, topics)
+    moves = _moves(given)
+    return _webhook(given, topics), "disable" in moves
 
 
 def webhook_update(
@@ -122,13 +123,19 @@ def webhook_update(
     """The body of a PATCH to one webhook: what to set, and the moves."""
     given = _attributes(data, {**WEBHOOK, **WEBHOOK_MOVES}, "webhooks")
     _of(data, webhook_id)
-    moves = tuple(name.removeprefix("_") for name in WEBHOOK_MOVES if given.pop(name, None))
-    if {"enable", "disable"} <= set(moves):
-        raise WrongValue("can't go together with _disable", hint="Send one of them.", where=("_enable",))
+    moves = _moves(given)
     for name in ("topic", "callback_url"):
         if name in given and not given[name]:
             raise WrongValue("can't be blank", where=(name,), facts={"rule": "blank"})
     return _webhook(given, topics), moves
+
+
+def _moves(given: dict[str, Any]) -> tuple[str, ...]:
+    """Those of WEBHOOK_MOVES that are asked for, taken out of the attributes."""
+    moves = tuple(name.removeprefix("_") for name in WEBHOOK_MOVES if given.pop(name, None))
+    if {"enable", "disable"} <= set(moves):
+        raise WrongValue("can't go together with _disable", hint="Send one of them.", where=("_enable",))
+    return moves
 
 
 def _webhook(given: dict[str, Any], topics: Mapping[str, str]) -> dict[str, Any]:
@@ -306,4 +313,5 @@ WEBHOOK: Mapping[str, Check] = {
     "metadata": _metadata,
 }
 WEBHOOK_MOVES: Mapping[str, Check] = {"_disable": flag, "_enable": flag, "_reset_circuit": flag}
+NEW_WEBHOOK: Mapping[str, Check] = {**WEBHOOK, "_disable": flag, "_enable": flag}
 WEBHOOK_COLUMNS = {"topic": "event", "callback_url": "url", "include_resources": "include"}

@@ -164,7 +164,7 @@ def schemas() -> Data:
     made["NewExport"] = _body("exports", parse.CREATION, "resource_type")
     made["ExportChange"] = _body("exports", parse.UPDATE)
     made["EventChange"] = _body("events", parse.EVENT)
-    made["NewWebhook"] = _body("webhooks", parse.WEBHOOK, "topic", "callback_url")
+    made["NewWebhook"] = _body("webhooks", parse.NEW_WEBHOOK, "topic", "callback_url")
     made["WebhookChange"] = _body("webhooks", {**parse.WEBHOOK, **parse.WEBHOOK_MOVES})
     made["Meta"] = structure(
         {"mode": {"enum": ["live", "test"]}, "organization_id": TEXT, "trace_id": TEXT},
