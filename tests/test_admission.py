@@ -115,6 +115,9 @@ def test_the_place_in_the_queue_is_told_until_work_begins(ledger: Ledger) -> Non
     assert [ledger.get(one).position for one in made] == [None, 1, 2]
     ledger.remove(made[1])
     assert ledger.get(made[2]).position == 1
+    assert {one.position for one in ledger.list()[0]} == {None}, (
+        "to count all that waits for each would take long"
+    )
 
 
 def test_what_is_shown_never_falls_and_ends_at_what_matched(ledger: Ledger) -> None:

@@ -107,7 +107,7 @@ class Exports(Snapshots):
     def get(self, export_id: str, sight: Sight = ALL) -> Export:
         """NotFound when it is not there, was removed, or is out of sight."""
         with self._read() as read:
-            row = read.execute(shown().where(_seen(export_id, sight))).one_or_none()
+            row = read.execute(shown(alone=True).where(_seen(export_id, sight))).one_or_none()
         if row is None:
             raise _missing(export_id)
         return shown_export(row)

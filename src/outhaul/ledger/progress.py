@@ -18,8 +18,9 @@ SETTLED_RATE = 1.0  # seconds of work after which a rate says something
 HEAVY = ("plan", "counts", "tables")  # nobody is shown these, and they grow with the tables that are read
 
 
-def shown(*more: sa.ColumnElement[Any]) -> sa.Select[Any]:
-    """Rows of `exports`, less what is HEAVY, with what `shown_export` needs beside them, and `more`."""
+def shown(*more: sa.ColumnElement[Any], alone: bool = False) -> sa.Select[Any]:
+    """Rows of `exports`, less what is HEAVY, with what `shown_export` needs beside them, and `more`. `alone`: it is one
+    row, whose place in the queue is counted; for each row of a list that would be all that waits, again and again."""
     count = sa.select(sa.func.count()).where(parts.c.export == exports.c.id, parts.c.n > 0)
     return sa.select(
         *(column for column in exports.c if column.name not in HEAVY),
@@ -27,7 +28,7 @@ def shown(*more: sa.ColumnElement[Any]) -> sa.Select[Any]:
         now().label("now"),
         count.scalar_subquery().label("parts"),
         count.where(parts.c.state == "done").scalar_subquery().label("parts_done"),
-        sa.case((exports.c.status.in_(WAITING), _place()), else_=None).label("position"),
+        (sa.case((exports.c.status.in_(WAITING), _place())) if alone else sa.null()).label("position"),
     )
 
 
