@@ -9,6 +9,7 @@ from random import Random
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 
 from outhaul.catalog import Type
 from outhaul.dialects.commercelayer import history, hooks, query, render
@@ -154,3 +155,27 @@ def test_a_filter_never_reaches_what_is_out_of_sight(ledger: Ledger) -> None:
         nobody = found(ledger, kind, asked, sight=Sight("nobody"))
         assert nobody == []
         assert len(acme) == (len(everywhere) if kind == "webhooks" else len(everywhere) / 2)
+
+
+def test_the_newest_events_are_found_by_an_index(ledger: Ledger) -> None:
+    """Or each page would sort all that has ever happened."""
+    said = []
+
+    def listen(_: Any, __: Any, statement: str, parameters: Any, *___: Any) -> None:
+        if "ORDER BY" in statement:
+            said.append((statement, parameters))
+
+    sa.event.listen(ledger._reader, "before_cursor_execute", listen)
+    try:
+        ledger.told(Sight("acme"), history.NAMES["events"], None, 10, 0, {}, query.LISTS["events"].newest)
+    finally:
+        sa.event.remove(ledger._reader, "before_cursor_execute", listen)
+    ((statement, parameters),) = said
+    explain = (
+        "EXPLAIN QUERY PLAN " if ledger.dialect.name == "sqlite" else "SET enable_seqscan = off; EXPLAIN "
+    )
+    with ledger._reader.connect() as connection:
+        plan = str(connection.exec_driver_sql(explain + statement, parameters).all())
+    assert "ix_events_tenant" in plan
+    assert "TEMP B-TREE" not in plan
+    assert "Sort" not in plan

@@ -64,8 +64,9 @@ class Sifted:
         column = one.read if one.sort is None else one.sort
         if one.type is Type.TEXT and one.sort is None and self.dialect.name == "postgresql":
             column = sa.collate(column, "C")  # the order of bytes, as SQLite has it
-        found: sa.ColumnElement[Any] = (column.desc() if descends else column.asc()).nulls_last()
-        return found
+        found: sa.ColumnElement[Any] = column.desc() if descends else column.asc()
+        always = isinstance(column, sa.Column) and not column.nullable
+        return found if always else found.nulls_last()  # PostgreSQL's index is the other way round
 
 
 def sifted_events(lens: Lens, dialect: sa.Dialect) -> Sifted:
