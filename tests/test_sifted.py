@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from datetime import datetime
 from random import Random
@@ -171,11 +172,12 @@ def test_the_newest_events_are_found_by_an_index(ledger: Ledger) -> None:
     finally:
         sa.event.remove(ledger._reader, "before_cursor_execute", listen)
     ((statement, parameters),) = said
-    explain = (
-        "EXPLAIN QUERY PLAN " if ledger.dialect.name == "sqlite" else "SET enable_seqscan = off; EXPLAIN "
-    )
+    explain = "EXPLAIN QUERY PLAN" if ledger.dialect.name == "sqlite" else "EXPLAIN"
     with ledger._reader.connect() as connection:
-        plan = str(connection.exec_driver_sql(explain + statement, parameters).all())
-    assert "ix_events_tenant" in plan
+        if ledger.dialect.name == "postgresql":  # which reads so few rows without any index
+            for way in ("seqscan", "bitmapscan"):
+                connection.exec_driver_sql(f"SET LOCAL enable_{way} = off")
+        plan = str(connection.exec_driver_sql(f"{explain} {statement}", parameters).all())
+    assert re.search("ix_events_tenant|pk_events", plan)
     assert "TEMP B-TREE" not in plan
     assert "Sort" not in plan
