@@ -27,19 +27,20 @@ def shops(tmp_path_factory: pytest.TempPathFactory, postgres_module_url: str) ->
 @pytest.fixture(scope="module")
 def undisturbed(
     shops: dict[str, str], tmp_path_factory: pytest.TempPathFactory
-) -> Callable[[str], Undisturbed]:
-    """By kind of source: SHA-256 of each file when nobody is killed."""
-    known: dict[str, Undisturbed] = {}
+) -> Callable[..., Undisturbed]:
+    """By kind of source, and by what is wanted: SHA-256 of what each file holds when nobody is killed."""
+    known: dict[tuple[str, str], Undisturbed] = {}
 
-    def run(kind: str) -> Undisturbed:
-        if kind not in known:
+    def run(kind: str, wanted: str = "text") -> Undisturbed:
+        if (kind, wanted) not in known:
             folder = tmp_path_factory.mktemp("undisturbed")
-            with houses.built(folder, shops[kind], f"sqlite:///{folder / 'ledger.db'}") as house:
+            with houses.built(folder, shops[kind], f"sqlite:///{folder / 'ledger.db'}", wanted) as house:
                 house.start()
-                export_id = house.create()
-                assert house.finished(export_id).status == "completed"
-                known[kind] = house.files(export_id)
-        return known[kind]
+                found = house.finished(export_id := house.create())
+                assert found.status == "completed", found.errors
+                assert found.parts >= 16
+                known[kind, wanted] = house.files(export_id)
+        return known[kind, wanted]
 
     return run
 
@@ -51,13 +52,13 @@ def build(
     """`build(source, ledger)`: a house over these kinds of databases, or over given URLs; no service runs yet."""
     with ExitStack() as stack:
 
-        def make(source: str, ledger: str) -> House:
+        def make(source: str, ledger: str, wanted: str = "text") -> House:
             ledger_url = ledger
             if ledger == "sqlite":
                 ledger_url = f"sqlite:///{tmp_path / 'ledger.db'}"
             elif ledger == "postgresql":
                 ledger_url = request.getfixturevalue("postgres_url")
-            return stack.enter_context(houses.built(tmp_path, shops.get(source, source), ledger_url))
+            return stack.enter_context(houses.built(tmp_path, shops.get(source, source), ledger_url, wanted))
 
         yield make
 

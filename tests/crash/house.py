@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import io
 import json
 import os
 import signal
@@ -11,7 +12,8 @@ import sqlite3
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+import zipfile
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
@@ -19,8 +21,10 @@ from typing import Any
 
 import psutil
 import psycopg
+import pyarrow as pa
+from pyarrow import parquet
 
-from outhaul import downloads, plan, reconcile, siblings, sources, stores
+from outhaul import downloads, formats, plan, reconcile, siblings, sources, stores
 from outhaul.export import Caller, Draft, Export, Selection, Status
 from outhaul.ledger import Ledger, Terms
 
@@ -32,7 +36,7 @@ TERMS = Terms(
     orphaned=timedelta(0),
 )
 CALLER = Caller("ann", "Ann", None, all_tenants=True)
-FORMATS = ("csv", "json", "ndjson")
+COMPRESSIONS = {name: formats.compressions(siblings.load(formats, name)) for name in siblings.names(formats)}
 ORDERS, LINES = 3_000, 9_000
 PATIENCE = 60.0
 SHOP = (
@@ -40,6 +44,27 @@ SHOP = (
     "CREATE TABLE line_items (id INTEGER PRIMARY KEY, order_id INTEGER NOT NULL REFERENCES orders, sku TEXT)",
     "CREATE INDEX line_items_order_id ON line_items (order_id)",
 )
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Orders with their lines, in what is asked for in one export. `nested`: how the lines stand in CSV."""
+
+    formats: tuple[str, ...]
+    compress: str | None = None
+    nested: Mapping[str, str] = field(default_factory=dict)
+
+    def draft(self, part_bytes: int) -> Draft:
+        orders = Selection("orders", includes=("line_items",), nested=self.nested)
+        return Draft((orders,), formats=self.formats, compress=self.compress, part_bytes=part_bytes)
+
+
+WANTED = {
+    "text": Wanted(("csv", "json", "ndjson")),
+    "files": Wanted(("csv", "parquet"), nested={"line_items": "files"}),
+    "gzip": Wanted(("csv", "json", "parquet"), "gzip", {"line_items": "files"}),
+    "zstd": Wanted(("csv", "ndjson", "parquet"), "zstd"),
+}
 
 
 def until(true: Callable[[], Any], what: str, patience: float = PATIENCE) -> Any:
@@ -81,13 +106,14 @@ def fill_postgresql(url: str) -> str:
 
 @dataclass
 class House:
-    """`service` runs until it is killed; `environment` is added to that of the next one started."""
+    """`wanted`: what all exports ask for, by its name; `environment` is added to that of the next service started."""
 
     folder: Path
     source: str
     ledger_url: str
     environment: dict[str, str] = field(default_factory=dict)
     part_bytes: int = 60_000
+    wanted: str = "text"
     services: list[subprocess.Popen[str]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -153,14 +179,10 @@ class House:
                     found += [one] if module in one.cmdline() else []
         return found
 
-    def create(self, includes: Sequence[str] = ("line_items",), formats: Sequence[str] = FORMATS) -> str:
+    def create(self) -> str:
         catalog = siblings.load(sources, self.kind).reflect(self.source)
-        draft = Draft(
-            (Selection("orders", includes=tuple(includes)),),
-            formats=tuple(formats),
-            part_bytes=self.part_bytes,
-        )
-        made = plan.build(catalog, draft, CALLER, formats=FORMATS)
+        draft = WANTED[self.wanted].draft(self.part_bytes)
+        made = plan.build(catalog, draft, CALLER, formats=tuple(COMPRESSIONS), compressions=COMPRESSIONS)
         return self.ledger.create(caller=CALLER, draft=draft, plan=made, matched=None).id
 
     def running(self, export_id: str) -> bool:
@@ -184,13 +206,12 @@ class House:
         return self.ledger.get(export_id)
 
     def files(self, export_id: str) -> dict[str, str]:
-        """SHA-256 of every file, as it would be downloaded."""
+        """SHA-256 of what every file holds, as it would be downloaded, and of each file of an archive."""
         found = {}
         for artifact in self.ledger.artifacts(export_id):
-            digest = hashlib.sha256()
-            for piece in downloads.read(artifact, self.store):
-                digest.update(piece)
-            found[artifact.name] = digest.hexdigest()
+            whole = b"".join(downloads.read(artifact, self.store))
+            for name, held in _held(artifact.name, whole).items():
+                found[name] = hashlib.sha256(held).hexdigest()
         return found
 
     def complete(self, export_id: str, expected: dict[str, str], patience: float = PATIENCE) -> Export:
@@ -229,14 +250,27 @@ class House:
         self.ledger.close()
 
 
+def _held(name: str, whole: bytes) -> dict[str, bytes]:
+    """The bytes of a file, of Parquet its rows: numbered files are all one, for where they begin may differ."""
+    members = {name: whole}
+    if name.endswith(".zip"):
+        with zipfile.ZipFile(io.BytesIO(whole)) as archive:
+            assert archive.testzip() is None
+            members = {f"{name}/{one}": archive.read(one) for one in sorted(archive.namelist())}
+    if ".parquet" not in name:
+        return members
+    tables = [parquet.read_table(io.BytesIO(one)) for one in members.values()]
+    return {"parquet": repr(pa.concat_tables(tables).to_pylist()).encode()}
+
+
 def freeze(process: psutil.Process) -> None:
     process.send_signal(signal.SIGSTOP)
     until(lambda: process.status() == psutil.STATUS_STOPPED, "it stops")
 
 
 @contextlib.contextmanager
-def built(folder: Path, source: str, ledger_url: str) -> Iterator[House]:
-    house = House(folder, source, ledger_url)
+def built(folder: Path, source: str, ledger_url: str, wanted: str = "text") -> Iterator[House]:
+    house = House(folder, source, ledger_url, wanted=wanted)
     try:
         yield house
     finally:
