@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import datetime
 from random import Random
 from typing import Any
@@ -14,7 +15,7 @@ import sqlalchemy as sa
 
 from outhaul.catalog import Type
 from outhaul.dialects.commercelayer import history, hooks, query, render
-from outhaul.export import ALL, Sight
+from outhaul.export import ALL, Sight, Stretch
 from outhaul.filters import OPS
 from outhaul.ledger import Ledger
 from outhaul.ledger.tables import events, webhooks
@@ -72,12 +73,13 @@ def ledger(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
 def found(ledger: Ledger, kind: str, *pairs: tuple[str, str], sight: Sight = ALL) -> list[dict[str, Any]]:
     """Ids and attributes of a whole list, as it is asked for on the wire."""
     asked = query.listing(pairs, kind)
-    more: dict[str, Any] = {"where": asked.where, "order": asked.order, "limit": 100, "offset": 0}
+    lens = hooks.LENS if kind == "webhooks" else history.LENSES[kind]
+    everything = replace(asked.stretch(lens), limit=100)
     if kind == "webhooks":
-        rows, total = ledger.list_webhooks(sight.tenant, lens=hooks.LENS, **more)
+        rows, total = ledger.list_webhooks(sight.tenant, everything)
         shown = [hooks.resource(one, SETTING) for one in rows]
     else:
-        told, total = ledger.told(sight, history.NAMES[kind], None, lens=history.LENSES[kind], **more)
+        told, total = ledger.told(sight, history.NAMES[kind], None, everything)
         shown = [history.resource(kind, one, SETTING) for one in told]
     assert total == len(shown)
     return [one["attributes"] | {"id": one["id"]} for one in shown]
@@ -143,7 +145,7 @@ def test_without_an_order_the_newest_is_first_and_pages_do_not_overlap(ledger: L
         assert times == sorted(times, reverse=True)
     names, lens = history.NAMES["versions"], history.LENSES["versions"]
     order = (("name", False),)
-    pages = [ledger.told(ALL, names, None, 5, at, {}, order, lens)[0] for at in range(0, 20, 5)]
+    pages = [ledger.told(ALL, names, None, Stretch(lens, 5, at, {}, order))[0] for at in range(0, 20, 5)]
     everything = [one.id for page in pages for one in page]
     assert len(everything) == len(set(everything)) == len(found(ledger, "versions"))
 
@@ -168,7 +170,8 @@ def test_the_newest_events_are_found_by_an_index(ledger: Ledger) -> None:
 
     sa.event.listen(ledger._reader, "before_cursor_execute", listen)
     try:
-        ledger.told(Sight("acme"), history.NAMES["events"], None, 10, 0, {}, query.LISTS["events"].newest)
+        newest = query.listing([], "events").stretch(history.LENSES["events"])
+        ledger.told(Sight("acme"), history.NAMES["events"], None, newest)
     finally:
         sa.event.remove(ledger._reader, "before_cursor_execute", listen)
     ((statement, parameters),) = said

@@ -102,7 +102,16 @@ class Lens:
     same: Mapping[str, str | dict[str, Any] | None] = field(default_factory=dict)
 
 
-NO_LENS = Lens({})
+@dataclass(frozen=True, slots=True)
+class Stretch:
+    """A page of such a list. `where`: filters in the lens's names; `order`: names of ours, each with whether it
+    descends, the newest first where they tie."""
+
+    lens: Lens
+    limit: int
+    offset: int = 0
+    where: Mapping[str, Any] = field(default_factory=dict)
+    order: Sequence[tuple[str, bool]] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
 
 from outhaul.errors import NotFound
-from outhaul.export import NO_LENS, Caller, Lens, Sight
+from outhaul.export import Caller, Sight, Stretch
 from outhaul.ledger import Event, Ledger
 
 
@@ -18,22 +17,11 @@ class History:
         self._sight = sight
 
     def list(
-        self,
-        caller: Caller,
-        names: Sequence[str],
-        export_id: str | None,
-        *,
-        limit: int,
-        offset: int,
-        where: Mapping[str, Any] | None = None,
-        order: Sequence[tuple[str, bool]] = (),
-        lens: Lens = NO_LENS,
+        self, caller: Caller, names: Sequence[str], export_id: str | None, asked: Stretch
     ) -> tuple[tuple[Event, ...], int]:
-        """A page of the events of these names, of one export or of all, and how many there are. `where`: filters in the
-        lens's names, refused as those of a draft are; `order`: names of ours, each with whether it descends; the newest
-        first where they tie."""
-        sight = self._seen(caller, export_id)
-        return self._ledger.told(sight, names, export_id, limit, offset, where, order, lens)
+        """A page of the events of these names, of one export or of all, and how many there are. Wrong filters are
+        refused as those of a draft are."""
+        return self._ledger.told(self._seen(caller, export_id), names, export_id, asked)
 
     def before(
         self, caller: Caller, names: Sequence[str], export_id: str | None, *, limit: int, before: int | None

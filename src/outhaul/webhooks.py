@@ -15,7 +15,7 @@ from typing import Any, Protocol, Self
 from outhaul import callbacks
 from outhaul.callbacks import Network, Resolve, Unreachable
 from outhaul.errors import NotAllowed, OuthaulError
-from outhaul.export import NO_LENS, Caller, Lens
+from outhaul.export import Caller, Stretch
 from outhaul.ledger import Callback, Event, Ledger, Sending, Webhook
 
 __all__ = ["Callback", "Courier", "Message", "Webhook", "Webhooks"]
@@ -81,20 +81,12 @@ class Webhooks:
         return self._ledger.webhook(webhook_id, caller.tenant)
 
     def list(
-        self,
-        caller: Caller,
-        *,
-        limit: int,
-        offset: int,
-        where: Mapping[str, Any] | None = None,
-        order: Sequence[tuple[str, bool]] = (),
-        lens: Lens = NO_LENS,
-        event: Event | None = None,
+        self, caller: Caller, asked: Stretch, event: Event | None = None
     ) -> tuple[tuple[Webhook, ...], int]:
-        """A page, newest first or in the order of names of ours, and how many there are in all; `where`: filters in the
-        names of the lens; `event`: only those that would be told of it now."""
+        """A page, of all or of those that would be told of an event now, and how many there are. Wrong filters are
+        refused as those of a draft are."""
         _may(caller)
-        return self._ledger.list_webhooks(caller.tenant, limit, offset, where, order, lens, event)
+        return self._ledger.list_webhooks(caller.tenant, asked, event)
 
     def amend(
         self, caller: Caller, webhook_id: str, changes: Mapping[str, Any], moves: Sequence[str] = ()
@@ -114,14 +106,14 @@ class Webhooks:
         return self.get(caller, webhook_id)
 
     def tries(
-        self, caller: Caller, webhook_id: str | None = None, event: Event | None = None, **more: Any
+        self, caller: Caller, asked: Stretch, webhook_id: str | None = None, event: Event | None = None
     ) -> tuple[tuple[Callback, ...], int]:
-        """A page of the last tries to tell one webhook, or of one event, or all of them; `more` as in `list`."""
+        """A page of the last tries to tell one webhook, or of one event, or all of them, and how many there are."""
         _may(caller)
         if webhook_id is not None:
             self._ledger.webhook(webhook_id, caller.tenant)
         event_id = None if event is None else event.id
-        return self._ledger.list_callbacks(caller.tenant, webhook_id, event_id, **more)
+        return self._ledger.list_callbacks(caller.tenant, webhook_id, event_id, asked)
 
     def tried(self, caller: Caller, callback_id: int) -> Callback:
         """One try; NotFound, also when it is no longer kept."""

@@ -14,6 +14,7 @@ import pytest
 from outhaul import app
 from outhaul.app import Outhaul
 from outhaul.dialects.commercelayer import callbacks, render
+from outhaul.export import Stretch
 from outhaul.ledger.callbacks import KEPT, record
 from outhaul.service import Callback
 from tests.receiver import Receiver, receiving
@@ -236,14 +237,14 @@ def test_an_event_takes_nothing_but_its_trigger(house: House) -> None:
 
 
 def test_the_last_tries_of_each_webhook_are_kept_and_no_more(house: House) -> None:
-    asker = house.asker(tenant="1")
+    asker, one = house.asker(tenant="1"), Stretch(callbacks.LENS, 1)
     taken, other = hook(asker, house.receiver.url), hook(asker, house.receiver.url)
     event, ledger = int(created(asker)), house.outhaul.ledger
     with ledger._write() as write:
         for webhook, tries in ((taken, KEPT + 7), (other, 3)):
             for _ in range(tries):
                 record(write, webhook, event, "http://example.com/", 200, None)
-    assert ledger.list_callbacks("1", taken, None, 1, 0)[1] == KEPT
-    assert ledger.list_callbacks("1", other, None, 1, 0)[1] == 3
+    assert ledger.list_callbacks("1", taken, None, one)[1] == KEPT
+    assert ledger.list_callbacks("1", other, None, one)[1] == 3
     asker.call("DELETE", f"/webhooks/{other}")
-    assert ledger.list_callbacks("1", None, None, 1, 0)[1] == KEPT
+    assert ledger.list_callbacks("1", None, None, one)[1] == KEPT

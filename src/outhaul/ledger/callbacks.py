@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -10,7 +9,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from outhaul.errors import NotFound
-from outhaul.export import NO_LENS, Lens
+from outhaul.export import Stretch
 from outhaul.ledger.clock import moment, now
 from outhaul.ledger.sifted import sifted_callbacks
 from outhaul.ledger.tables import callbacks, webhooks
@@ -37,27 +36,19 @@ class Callbacks(Told):
     """The tries that are kept. `tenant` None sees those of all."""
 
     def list_callbacks(
-        self,
-        tenant: str | None,
-        webhook_id: str | None,
-        event_id: int | None,
-        limit: int,
-        offset: int,
-        where: Mapping[str, Any] | None = None,
-        order: Sequence[tuple[str, bool]] = (),
-        lens: Lens = NO_LENS,
+        self, tenant: str | None, webhook_id: str | None, event_id: int | None, asked: Stretch
     ) -> tuple[tuple[Callback, ...], int]:
-        """A page, of one webhook, of one event or of all, and how many there are. `where`: filters in the names of the
-        lens; `order`: names of ours, each with whether it descends, the newest first where they tie."""
-        rows = sifted_callbacks(lens, self.dialect)
-        wanted = [*_seen(tenant), *rows.where(where or {})]
+        """A page, of one webhook, of one event or of all, and how many there are. What a reader of filters raises."""
+        rows = sifted_callbacks(asked.lens, self.dialect)
+        wanted = [*_seen(tenant), *rows.where(asked.where)]
         for column, value in ((callbacks.c.webhook, webhook_id), (callbacks.c.event, event_id)):
             wanted += [] if value is None else [column == value]
-        page = _shown().where(*wanted).order_by(*rows.order(order), callbacks.c.id.desc())
+        page = _shown().where(*wanted).order_by(*rows.order(asked.order), callbacks.c.id.desc())
         every = sa.select(sa.func.count()).select_from(callbacks.join(webhooks)).where(*wanted)
         with self._read() as read:
             total = read.execute(every).scalar_one()
-            return tuple(map(_callback, read.execute(page.limit(limit).offset(offset)))), total
+            found = read.execute(page.limit(asked.limit).offset(asked.offset))
+            return tuple(map(_callback, found)), total
 
     def callback(self, callback_id: int, tenant: str | None) -> Callback:
         """NotFound when it is not there, or no longer."""

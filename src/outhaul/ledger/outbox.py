@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 import string
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -12,7 +12,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from outhaul.errors import NotFound, TooMuch
-from outhaul.export import NO_LENS, Lens
+from outhaul.export import Stretch
 from outhaul.ledger.callbacks import Callbacks, record
 from outhaul.ledger.clock import maybe, moment, now
 from outhaul.ledger.database import moved
@@ -92,25 +92,18 @@ class Outbox(Callbacks):
         return _webhook(row)
 
     def list_webhooks(
-        self,
-        tenant: str | None,
-        limit: int,
-        offset: int,
-        where: Mapping[str, Any] | None = None,
-        order: Sequence[tuple[str, bool]] = (),
-        lens: Lens = NO_LENS,
-        event: Event | None = None,
+        self, tenant: str | None, asked: Stretch, event: Event | None = None
     ) -> tuple[tuple[Webhook, ...], int]:
-        """A page, of all or of those that want to be told of an event, and how many there are. `where`: filters in the
-        names of the lens; `order`: names of ours, each with whether it descends, the newest first where they tie."""
-        rows = sifted_webhooks(lens, self.dialect)
-        seen = [sa.true() if tenant is None else webhooks.c.tenant == tenant, *rows.where(where or {})]
+        """A page, of all or of those that want to be told of an event, and how many there are. What a reader of filters
+        raises."""
+        rows = sifted_webhooks(asked.lens, self.dialect)
+        seen = [sa.true() if tenant is None else webhooks.c.tenant == tenant, *rows.where(asked.where)]
         seen += [] if event is None else [_wants(event)]
-        by = [*rows.order(order), webhooks.c.created_at.desc(), webhooks.c.id]
-        page = sa.select(webhooks).where(*seen).order_by(*by)
+        by = [*rows.order(asked.order), webhooks.c.created_at.desc(), webhooks.c.id]
+        page = sa.select(webhooks).where(*seen).order_by(*by).limit(asked.limit).offset(asked.offset)
         with self._read() as read:
             total = read.execute(sa.select(sa.func.count()).select_from(webhooks).where(*seen)).scalar_one()
-            return tuple(_webhook(row) for row in read.execute(page.limit(limit).offset(offset))), total
+            return tuple(_webhook(row) for row in read.execute(page)), total
 
     def amend_webhook(self, webhook_id: str, tenant: str | None, changes: Mapping[str, Any]) -> Webhook:
         """Set columns; NotFound."""

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import sqlalchemy as sa
 
-from outhaul.export import NO_LENS, Lens, Sight
+from outhaul.export import Sight, Stretch
 from outhaul.ledger.events import Event, event_of
 from outhaul.ledger.exports import in_sight
 from outhaul.ledger.sifted import sifted_events
@@ -19,22 +18,14 @@ class Told(Tokens):
     """What happened to all exports, newest first, those that were removed too."""
 
     def told(
-        self,
-        sight: Sight,
-        names: Sequence[str],
-        export_id: str | None,
-        limit: int,
-        offset: int,
-        where: Mapping[str, Any] | None = None,
-        order: Sequence[tuple[str, bool]] = (),
-        lens: Lens = NO_LENS,
+        self, sight: Sight, names: Sequence[str], export_id: str | None, asked: Stretch
     ) -> tuple[tuple[Event, ...], int]:
-        """A page of the events of these names, of one export or of all, and how many there are. `where`: filters in the
-        names of the lens; `order`: names of ours, each with whether it descends, the newest first where they tie."""
-        rows = sifted_events(lens, self.dialect)
-        wanted = [*_wanted(sight, names, export_id), *rows.where(where or {})]
-        by = [*rows.order(order), events.c.id.desc()]
-        page = sa.select(events).where(*wanted).order_by(*by).limit(limit).offset(offset)
+        """A page of the events of these names, of one export or of all, and how many there are. What a reader of
+        filters raises."""
+        rows = sifted_events(asked.lens, self.dialect)
+        wanted = [*_wanted(sight, names, export_id), *rows.where(asked.where)]
+        by = [*rows.order(asked.order), events.c.id.desc()]
+        page = sa.select(events).where(*wanted).order_by(*by).limit(asked.limit).offset(asked.offset)
         every = sa.select(sa.func.count()).select_from(events).where(*wanted)
         with self._read() as read:
             total = read.execute(every).scalar_one()

@@ -37,10 +37,8 @@ router = APIRouter(dependencies=[Depends(acceptable)])
 @router.get("/webhooks")
 def list_webhooks(request: Request, caller: SignedIn) -> Document:
     wanted, setting = query.listing(asked(request), "webhooks"), setting_of(request)
-    page = wanted.page
-    more: dict[str, Any] = {"where": wanted.where, "order": wanted.order, "lens": LENS}
     try:
-        found, total = exports_of(request).webhooks.list(caller, limit=page.size, offset=page.offset, **more)
+        found, total = exports_of(request).webhooks.list(caller, wanted.stretch(LENS))
     except Refused as error:
         raise query.in_query(error) from error
     data = [resource(one, setting, wanted.shape) for one in found]

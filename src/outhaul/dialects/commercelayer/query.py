@@ -9,6 +9,7 @@ from typing import Any, NoReturn
 
 from outhaul import errors as core
 from outhaul.dialects.commercelayer import errors
+from outhaul.export import Lens, Stretch
 
 PAGE_SIZE, LARGEST_PAGE = 10, 25  # Commerce Layer: "page[size] (default 10, max 25)"
 LAST_PAGE = 10**9
@@ -166,6 +167,10 @@ class Asked:
     shape: Shape = Shape()
     kept: tuple[tuple[str, str], ...] = ()
     after: int | None = None  # the event that a cursor stands on
+
+    def stretch(self, lens: Lens) -> Stretch:
+        """The same in core words, of events or webhooks."""
+        return Stretch(lens, self.page.size, self.page.offset, self.where, self.order)
 
 
 def listing(query: Query, kind: str = "exports") -> Asked:

@@ -20,7 +20,7 @@ from outhaul.dialects.commercelayer.routes import (
     setting_of,
 )
 from outhaul.errors import NotFound, Refused
-from outhaul.export import Caller
+from outhaul.export import Caller, Stretch
 from outhaul.service import Callback, Event, Exports
 
 
@@ -34,7 +34,6 @@ class Way:
 
 
 Found = tuple[Sequence[Any], int]
-More = Mapping[str, Any]  # of a page: where, order, lens, limit, offset
 
 router = APIRouter(dependencies=[Depends(acceptable)])
 
@@ -56,24 +55,24 @@ def callback(exports: Exports, caller: Caller, callback_id: str) -> Callback:
     return exports.webhooks.tried(caller, number)
 
 
-def _hooks_of_event(exports: Exports, caller: Caller, event_id: str, more: More) -> Found:
-    return exports.webhooks.list(caller, event=event(exports, caller, "events", event_id), **more)
+def _hooks_of_event(exports: Exports, caller: Caller, event_id: str, page: Stretch) -> Found:
+    return exports.webhooks.list(caller, page, event(exports, caller, "events", event_id))
 
 
-def _tries_of_event(exports: Exports, caller: Caller, event_id: str, more: More) -> Found:
-    return exports.webhooks.tries(caller, event=event(exports, caller, "events", event_id), **more)
+def _tries_of_event(exports: Exports, caller: Caller, event_id: str, page: Stretch) -> Found:
+    return exports.webhooks.tries(caller, page, event=event(exports, caller, "events", event_id))
 
 
-def _tries_of_hook(exports: Exports, caller: Caller, webhook_id: str, more: More) -> Found:
-    return exports.webhooks.tries(caller, webhook_id, **more)
+def _tries_of_hook(exports: Exports, caller: Caller, webhook_id: str, page: Stretch) -> Found:
+    return exports.webhooks.tries(caller, page, webhook_id)
 
 
-def _all_tries(exports: Exports, caller: Caller, _: str, more: More) -> Found:
-    return exports.webhooks.tries(caller, **more)
+def _all_tries(exports: Exports, caller: Caller, _: str, page: Stretch) -> Found:
+    return exports.webhooks.tries(caller, page)
 
 
 # What can be paged through by number.
-FETCH: Mapping[tuple[str, str], Callable[[Exports, Caller, str, More], Found]] = {
+FETCH: Mapping[tuple[str, str], Callable[[Exports, Caller, str, Stretch], Found]] = {
     ("events", "webhooks"): _hooks_of_event,
     ("events", "last_event_callbacks"): _tries_of_event,
     ("webhooks", "last_event_callbacks"): _tries_of_hook,
@@ -110,10 +109,10 @@ def update(request: Request, caller: SignedIn, event_id: str, given: Body) -> Do
 def _page(request: Request, caller: Caller, way: Way, *, whole: bool) -> Document:
     wanted, setting = query.listing(asked(request), way.target), setting_of(request)
     lens, resource = SHOW[way.target]
-    page = {"limit": wanted.page.size, "offset": wanted.page.offset}
-    more = {"where": wanted.where, "order": wanted.order, "lens": lens, **page}
     try:
-        found, total = FETCH[way.kind, way.name](exports_of(request), caller, _id(request), more)
+        found, total = FETCH[way.kind, way.name](
+            exports_of(request), caller, _id(request), wanted.stretch(lens)
+        )
     except Refused as error:
         raise query.in_query(error) from error
     shown = partial(resource, setting=setting, shape=wanted.shape) if whole else partial(_known, way.target)

@@ -64,9 +64,8 @@ def _list(request: Request, caller: Caller, kind: str, export_id: str | None, *,
         found = happened.before(caller, names, export_id, limit=size + 1, before=wanted.after)
         last = history.identifier(kind, found[size - 1])["id"] if len(found) > size else None
         return Document(history.following([shown(one) for one in found[:size]], last, wanted, setting, at))
-    more: dict[str, Any] = {"where": wanted.where, "order": wanted.order, "lens": history.LENSES[kind]}
     try:
-        found, total = happened.list(caller, names, export_id, limit=size, offset=wanted.page.offset, **more)
+        found, total = happened.list(caller, names, export_id, wanted.stretch(history.LENSES[kind]))
     except Refused as error:
         raise query.in_query(error) from error
     return Document(render.page([shown(one) for one in found], total, wanted, setting, at))
