@@ -3,18 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
-import sqlite3
 import subprocess
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import closing, suppress
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
-from random import Random
 from typing import Any
 
 import pytest
@@ -27,7 +21,6 @@ from outhaul.worker.runs import Place, Worker
 from tests import databases, drafts
 from tests.catalogs import EVERYBODY, FORMATS, SHOP
 from tests.databases import Database
-from tests.terminal import PROGRAM, environment, fill, outhaul, until
 
 ROWS = 400
 TABLES = (
@@ -281,120 +274,3 @@ def test_what_cannot_be_of_several_instants_is_refused(asked: dict[str, Any]) ->
         plan.build(SHOP, Draft(**{"selections": (Selection("orders"),)} | asked), EVERYBODY, formats=FORMATS)
     assert caught.value.where == ("consistency",)
     assert isinstance(caught.value, Refused)
-
-
-MANY = 3_000
-
-
-@pytest.fixture
-def large(tmp_path: Path) -> str:
-    return texts(tmp_path, MANY)
-
-
-def texts(folder: Path, count: int) -> str:
-    path = folder / "large.db"
-    with closing(sqlite3.connect(path)) as connection:
-        connection.execute("PRAGMA journal_mode = wal")
-        connection.execute("CREATE TABLE texts (id INTEGER PRIMARY KEY, words TEXT)")
-        connection.executemany("INSERT INTO texts VALUES (?, ?)", ((n, "x" * 100) for n in range(count)))
-        connection.commit()
-    return f"sqlite:///{path}"
-
-
-def arguments(url: str, *more: str) -> list[str]:
-    asked = ["texts", "--format", "csv", "--consistency", "part", "--part-size", "15kB", "-o", "out", *more]
-    return ["export", url, *asked]
-
-
-def finished(folder: Path) -> dict[int, int]:
-    """By number the attempt of each part that is done."""
-    with (
-        suppress(sqlite3.OperationalError),
-        closing(sqlite3.connect(f"file:{folder}/out/.outhaul/ledger.db?mode=ro", uri=True)) as ledger,
-    ):
-        return dict(ledger.execute("SELECT n, attempt FROM parts WHERE state = 'done' AND n > 0"))
-    return {}
-
-
-def has_finished(folder: Path, parts: int) -> bool:
-    return len(finished(folder)) >= parts
-
-
-def is_whole(folder: Path, count: int) -> None:
-    lines = (folder / "out" / "texts.csv").read_text().splitlines()
-    assert lines == ["id,words", *(f"{n},{'x' * 100}" for n in range(count))]
-    assert sorted(one.name for one in (folder / "out").iterdir()) == ["manifest.json", "texts.csv"]
-
-
-def killed_and_resumed(tmp_path: Path, kills: int, count: int) -> None:
-    url = texts(tmp_path, count)
-    print(f"seed {(seed := int.from_bytes(os.urandom(4), 'big'))}")
-    random, kept = Random(seed), dict[int, int]()
-    for number in range(kills):
-        running = subprocess.Popen(
-            [PROGRAM, *arguments(url, "--resume")],
-            cwd=tmp_path,
-            env=environment(),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
-        until(partial(has_finished, tmp_path, number % 2 and len(kept) + random.randint(1, 3)), "some parts")
-        with suppress(subprocess.TimeoutExpired):
-            running.wait(random.uniform(0, 1))
-        running.send_signal(signal.SIGKILL)
-        assert running.wait() == -signal.SIGKILL, "it was done before all kills"
-        found = finished(tmp_path)
-        assert kept.items() <= found.items(), "finished parts were run again"
-        kept = found
-    done = outhaul(tmp_path, *arguments(url, "--resume"))
-    assert done.returncode == 0, done.stderr
-    proof = json.loads((tmp_path / "out" / "manifest.json").read_text())
-    assert kept.items() <= {part["part"]: part["attempt"] for part in proof["parts"]}.items()
-    assert 0 < len(kept) < len(proof["parts"])
-    is_whole(tmp_path, count)
-
-
-def test_an_export_killed_at_random_moments_goes_on_where_it_was(tmp_path: Path) -> None:
-    killed_and_resumed(tmp_path, 3, 15_000)
-
-
-@pytest.mark.heavy
-def test_an_export_killed_twenty_times_goes_on_where_it_was(tmp_path: Path) -> None:
-    killed_and_resumed(tmp_path, 20, 80_000)
-
-
-def test_ctrl_c_keeps_finished_parts_and_only_resume_goes_on_with_them(tmp_path: Path, large: str) -> None:
-    running = subprocess.Popen(
-        [PROGRAM, *arguments(large)],
-        cwd=tmp_path,
-        env=environment(),
-        stdin=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    until(lambda: len(finished(tmp_path)) > 1, "finished parts")
-    running.send_signal(signal.SIGINT)
-    said = running.communicate()[1]
-    assert running.returncode == 130
-    assert "--resume goes on with them" in said
-    kept = finished(tmp_path)
-    other = outhaul(tmp_path, *arguments(large, "--resume", "--fields", "id"))
-    assert other.returncode == 2
-    assert "is another export" in other.stderr
-    assert finished(tmp_path) == kept
-    done = outhaul(tmp_path, *arguments(large, "--resume"))
-    assert done.returncode == 0, done.stderr
-    assert "Going on with the finished parts" in done.stderr
-    is_whole(tmp_path, MANY)
-    again = outhaul(tmp_path, *arguments(large, "--resume"))
-    assert again.returncode == 0, again.stderr
-    assert "Nothing unfinished is there" in again.stderr
-
-
-def test_an_export_of_one_instant_begins_anew_and_says_so(tmp_path: Path) -> None:
-    url = fill(tmp_path / "shop.db")
-    done = outhaul(tmp_path, "export", url, "orders", "--resume", "-o", "out")
-    assert done.returncode == 0, done.stderr
-    assert "starting from the beginning" in done.stderr
-    assert "--consistency part" in done.stderr
