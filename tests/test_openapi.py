@@ -27,7 +27,9 @@ from tests.served import Asker, finished, put_together, served
 
 WIRE = Path(__file__).parent / "wire"
 SCHEMATHESIS = Path(sys.executable).with_name("st")
-LEFT = "webhooks|versions|event_stores|relationships|/events"  # by the quick test to the long one
+LEFT = (
+    "webhook|versions|event_stores|event_callbacks|relationships|/events"  # by the quick test to the long one
+)
 SHOP = """
 PRAGMA journal_mode = WAL;
 CREATE TABLE skus (id INTEGER PRIMARY KEY, code TEXT, name TEXT);
@@ -242,6 +244,23 @@ def test_a_service_shows_its_own_to_those_with_a_token(asker: Asker) -> None:
     assert asker.call("GET", "/openapi.json?x=1").status_code == 400
 
 
+@pytest.mark.parametrize(("method", "path"), [one for one in operations() if one[1].startswith("/api/")])
+def test_no_call_answers_strangers_or_passes_over_what_it_does_not_know(
+    method: str, path: str, asker: Asker
+) -> None:
+    call = operations()[method, path]
+    assert "security" not in call, "a token, as the document says of all calls"
+    placed = [resolved(one) for one in call.get("parameters", ())]
+    known = {one["name"]: one["example"] for one in placed if one["in"] == "path"}
+    body = call.get("requestBody", {}).get("content", {}).get(routes.MEDIA_TYPE, {}).get("example")
+    address = f"{path.format(**known)}?colour=red".removeprefix("/api")
+    refusals = {asker.token: (400, "PARAM_NOT_ALLOWED"), "oh_unknown": (401, "INVALID_TOKEN")}
+    for token, refusal in refusals.items():
+        headers = {"Authorization": f"Bearer {token}"}
+        answer = asker.call(method.upper(), address, json=body, headers=headers)
+        assert (answer.status_code, answer.json()["errors"][0]["code"]) == refusal
+
+
 def test_a_method_that_an_address_does_not_have_is_told_those_it_has(asker: Asker) -> None:
     for path, allowed in {
         "/exports": "GET, POST",
@@ -325,6 +344,7 @@ def explored(asker: Asker, place: Path, *more: str) -> None:
     assert done.returncode == 0, done.stdout[-20_000:] + done.stderr
 
 
+@pytest.mark.timeout(300)
 def test_a_stranger_finds_no_failure_and_no_undocumented_answer(asker: Asker, tmp_path: Path) -> None:
     explored(asker, tmp_path, "--max-examples", "1", "--seed", "1", "--exclude-path-regex", LEFT)
 

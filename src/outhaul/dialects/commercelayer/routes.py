@@ -234,6 +234,7 @@ def delete(request: Request, caller: SignedIn, export_id: str) -> Response:
 @router.get("/exports/{export_id}/manifest")
 def manifest(request: Request, caller: SignedIn, export_id: str) -> Response:
     """The proof, as it was written: Outhaul's own, beside the contract."""
+    query.nothing_asked(asked(request))
     file = exports_of(request).manifest(caller, export_id)
     return Response(b"".join(file.read(0, file.length)), media_type=file.media_type)
 
