@@ -178,6 +178,22 @@ def test_a_long_reference_is_refused_before_an_index_has_to(asker: Asker, name: 
     assert error["meta"] == {"error": "too_long", "value": 501, "count": 500}
 
 
+@pytest.mark.parametrize(
+    ("kind", "body"),
+    [
+        ("application/x-www-form-urlencoded", "grant_type=client_credentials&client_id=a&client_id=b"),
+        ("application/json", '{"grant_type": "client_credentials", "client_id": "a", "client_id": "b"}'),
+        (
+            "application/json",
+            '{"grant_type": "client_credentials", "scope": "store:id:a", "scope": "market:all"}',
+        ),
+    ],
+)
+def test_nothing_stands_twice_where_a_token_is_asked_for(asker: Asker, kind: str, body: str) -> None:
+    answer = asker.client.post("/oauth/token", content=body, headers={"Content-Type": kind})
+    assert (answer.status_code, answer.json()["errors"][0]["title"]) == (400, "invalid_request")
+
+
 @pytest.mark.parametrize("wrong", ["a\\u0000b", "\\ud800"])
 @pytest.mark.parametrize("call", ["token", "revoke"])
 def test_what_is_no_text_is_no_secret(asker: Asker, call: str, wrong: str) -> None:

@@ -20,9 +20,10 @@ A dialect knows the service, access and the nouns, and nothing behind them; pars
 """
 
 from outhaul.dialects._audited import Audited
+from outhaul.dialects._bodies import each_once
 from outhaul.dialects._described import described, document
 from outhaul.dialects._keys import WELL_KNOWN, keys
 from outhaul.dialects._limited import Limited
 from outhaul.dialects._links import links
 
-__all__ = ["WELL_KNOWN", "Audited", "Limited", "described", "document", "keys", "links"]
+__all__ = ["WELL_KNOWN", "Audited", "Limited", "described", "document", "each_once", "keys", "links"]

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, NoReturn
 
+from outhaul.dialects import each_once
 from outhaul.dialects.commercelayer import errors
 from outhaul.dialects.commercelayer.query import RELATIONSHIPS
 from outhaul.errors import Malformed, TooMuch, WrongValue
@@ -32,7 +32,7 @@ class Change:
 def body(raw: bytes) -> Any:
     """The JSON in a request's body; Malformed when it is none, or holds what no database can keep."""
     try:
-        data = json.loads(raw, parse_float=_exact, parse_constant=_no_constant, object_pairs_hook=_each_once)
+        data = json.loads(raw, parse_float=_exact, parse_constant=_no_constant, object_pairs_hook=each_once)
     except (ValueError, RecursionError) as error:
         reason = "it is nested too deeply" if isinstance(error, RecursionError) else str(error)
         raise Malformed(f"The body is not valid JSON: {reason}.") from None
@@ -45,15 +45,6 @@ def _exact(literal: str) -> float:
     if value in {float("inf"), float("-inf")} or Decimal(repr(value)) != Decimal(literal):
         raise ValueError(f"the number {literal[:60]} has more digits than are kept; write it as a string")
     return value
-
-
-def _each_once(members: list[tuple[str, Any]]) -> dict[str, Any]:
-    """An object, in which no name stands twice: whoever looks at it before us might have read the other one."""
-    found = dict(members)
-    if len(found) < len(members):
-        twice = Counter(name for name, _ in members).most_common(1)
-        raise ValueError(f"{_shown(twice[0][0])} stands twice in an object")
-    return found
 
 
 def _no_constant(literal: str) -> NoReturn:

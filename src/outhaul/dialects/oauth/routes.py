@@ -20,7 +20,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from outhaul.access import Access
-from outhaul.dialects import Limited
+from outhaul.dialects import Limited, each_once
 from outhaul.errors import NotAllowed, NotSignedIn, OuthaulError, WrongValue
 from outhaul.export import Caller
 from outhaul.rates import Rate
@@ -189,7 +189,11 @@ async def _members(request: Request, limit: int, names: tuple[str, ...]) -> dict
             raise InvalidRequest
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     try:
-        data: Any = dict(parse_qsl(raw.decode())) if kind == FORM else json.loads(bytes(raw))
+        data: Any = (
+            each_once(parse_qsl(raw.decode()))
+            if kind == FORM
+            else json.loads(bytes(raw), object_pairs_hook=each_once)
+        )
     except (ValueError, RecursionError):
         raise InvalidRequest from None
     if not isinstance(data, dict):
