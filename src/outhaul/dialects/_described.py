@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from importlib.metadata import version
+from importlib.metadata import metadata
 from typing import Any
 
 from outhaul import siblings
@@ -49,12 +49,18 @@ def document(name: str, base: str = "") -> Data:
             choices=choices,
         )
     own = siblings.load(dialects, name)
+    package = metadata("outhaul")
     parts: list[Data] = [own.openapi_part()]
     parts += [siblings.load(dialects, other).openapi_part() for other in own.BESIDE]
     parts += [_links(), _keys()]
     made: Data = {
         "openapi": VERSION,
-        "info": {"title": own.TITLE, "version": version("outhaul"), "description": own.ABOUT},
+        "info": {
+            "title": own.TITLE,
+            "version": package["Version"],
+            "description": own.ABOUT,
+            "license": {"name": package["License-Expression"], "identifier": package["License-Expression"]},
+        },
         "servers": [{"url": base or "/"}],
         "security": SIGNED_IN,
     }
