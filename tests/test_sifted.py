@@ -14,7 +14,7 @@ import pytest
 import sqlalchemy as sa
 
 from outhaul.catalog import Type
-from outhaul.dialects.commercelayer import history, hooks, query, render
+from outhaul.dialects.commercelayer import callbacks, history, query, render
 from outhaul.export import ALL, Sight, Stretch
 from outhaul.filters import OPS
 from outhaul.ledger import Ledger
@@ -73,11 +73,11 @@ def ledger(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
 def found(ledger: Ledger, kind: str, *pairs: tuple[str, str], sight: Sight = ALL) -> list[dict[str, Any]]:
     """Ids and attributes of a whole list, as it is asked for on the wire."""
     asked = query.listing(pairs, kind)
-    lens = hooks.LENS if kind == "webhooks" else history.LENSES[kind]
+    lens = callbacks.LENSES[kind] if kind == "webhooks" else history.LENSES[kind]
     everything = replace(asked.stretch(lens), limit=100)
     if kind == "webhooks":
         rows, total = ledger.list_webhooks(sight.tenant, everything)
-        shown = [hooks.resource(one, SETTING) for one in rows]
+        shown = [callbacks.webhook(one, SETTING) for one in rows]
     else:
         told, total = ledger.told(sight, history.NAMES[kind], None, everything)
         shown = [history.resource(kind, one, SETTING) for one in told]

@@ -30,7 +30,7 @@ NOON = datetime(2018, 1, 1, 12, tzinfo=UTC)
 
 def test_a_callback_looks_as_in_the_contract() -> None:
     one = Callback(7, "XAyRWNUzyN", 7, "https://example.com/hooks", 500, "status 500", NOON, "xRRkjDFafe")
-    assert callbacks.resource(one, SETTING) == json.loads((GOLDEN / "event_callback.json").read_text())
+    assert callbacks.callback(one, SETTING) == json.loads((GOLDEN / "event_callback.json").read_text())
 
 
 class House:
@@ -237,7 +237,7 @@ def test_an_event_takes_nothing_but_its_trigger(house: House) -> None:
 
 
 def test_the_last_tries_of_each_webhook_are_kept_and_no_more(house: House) -> None:
-    asker, one = house.asker(tenant="1"), Stretch(callbacks.LENS, 1)
+    asker, one = house.asker(tenant="1"), Stretch(callbacks.LENSES["event_callbacks"], 1)
     taken, other = hook(asker, house.receiver.url), hook(asker, house.receiver.url)
     event, ledger = int(created(asker)), house.outhaul.ledger
     with ledger._write() as write:
@@ -248,3 +248,93 @@ def test_the_last_tries_of_each_webhook_are_kept_and_no_more(house: House) -> No
     assert ledger.list_callbacks("1", other, None, one)[1] == 3
     asker.call("DELETE", f"/webhooks/{other}")
     assert ledger.list_callbacks("1", None, None, one)[1] == KEPT
+
+
+def identifiers(found: list[dict[str, Any]]) -> set[tuple[str, str]]:
+    return {(one["type"], one["id"]) for one in found}
+
+
+def test_dotted_paths_include_everything_on_the_way_once_and_say_where_it_belongs(house: House) -> None:
+    asker = house.asker(tenant="1")
+    taken, _ = hook(asker, house.receiver.url), hook(asker, house.receiver.url, "exports.fail")
+    events = [created(asker), created(asker)]
+    house.sent()
+    tries = [one["id"] for one in listed(asker, "/event_callbacks?sort=id")]
+    paths = "events.webhooks,events.last_event_callbacks.webhook,events.event_stores"
+    document = asker.call("GET", f"/exports?include={paths}&sort=created_at").json()
+    included = {(one["type"], one["id"]): one for one in document["included"]}
+    assert len(included) == len(document["included"]), "each once"
+    stores = {key for key in included if key[0] == "event_stores"}
+    assert set(included) - stores == {
+        *(("events", one) for one in events),
+        ("webhooks", taken),
+        *(("event_callbacks", one) for one in tries),
+    }
+    assert len(stores) == 2
+    for export, event, one in zip(document["data"], events, tries, strict=True):
+        assert identifiers(export["relationships"]["events"]["data"]) == {("events", event)}
+        assert "data" not in export["relationships"]["versions"]
+        related = included["events", event]["relationships"]
+        assert identifiers(related["webhooks"]["data"]) == {("webhooks", taken)}
+        assert identifiers(related["last_event_callbacks"]["data"]) == {("event_callbacks", one)}
+        assert identifiers(related["event_stores"]["data"]) < stores
+        assert included["event_callbacks", one]["relationships"]["webhook"]["data"] == {
+            "type": "webhooks",
+            "id": taken,
+        }
+    assert "data" not in included["webhooks", taken]["relationships"]["last_event_callbacks"]
+
+
+@pytest.mark.parametrize(
+    ("path", "include", "kinds"),
+    [
+        (
+            "/events",
+            "webhooks.last_event_callbacks.event_stores",
+            {"webhooks", "event_callbacks", "event_stores"},
+        ),
+        ("/events/{event}", "last_event_callbacks", {"event_callbacks"}),
+        ("/versions", "event_stores", {"event_stores"}),
+        ("/webhooks", "last_event_callbacks.event_stores", {"event_callbacks", "event_stores"}),
+        ("/webhooks/{webhook}", "last_event_callbacks", {"event_callbacks"}),
+        ("/event_callbacks", "webhook,event_stores", {"webhooks", "event_stores"}),
+        ("/events/{event}/last_event_callbacks", "webhook", {"webhooks"}),
+        ("/event_callbacks/1/webhook", "last_event_callbacks", {"event_callbacks"}),
+    ],
+)
+def test_every_list_and_every_resource_includes_what_is_related(
+    house: House, path: str, include: str, kinds: set[str]
+) -> None:
+    asker = house.asker(tenant="1")
+    webhook = hook(asker, house.receiver.url)
+    event = created(asker)
+    house.sent()
+    answer = asker.call("GET", f"{path.format(event=event, webhook=webhook)}?include={include}")
+    assert answer.status_code == 200, answer.text
+    assert {one["type"] for one in answer.json()["included"]} == kinds
+
+
+def test_sparse_fields_go_with_what_is_included_and_identifiers_include_nothing(house: House) -> None:
+    asker = house.asker(tenant="1")
+    hook(asker, house.receiver.url)
+    event = created(asker)
+    answer = asker.call(
+        "GET", f"/events/{event}?include=webhooks&fields[webhooks]=topic&fields[events]=name"
+    ).json()
+    assert answer["data"]["attributes"] == {"name": "exports.create"}
+    assert list(answer["data"]["relationships"]) == ["webhooks"]
+    assert answer["included"][0]["attributes"] == {"topic": "exports.create"}
+    for path in (f"/events/{event}/relationships/webhooks", "/exports/x/relationships/events"):
+        refused = asker.call("GET", f"{path}?include=webhooks")
+        assert (refused.status_code, refused.json()["errors"][0]["code"]) == (400, "INVALID_INCLUDE")
+
+
+def test_nobody_is_shown_webhooks_by_the_way(house: House) -> None:
+    asker = house.asker(tenant="1")
+    hook(asker, house.receiver.url)
+    created(asker)
+    limited = house.asker(tenant="1", resources=("orders",))
+    answer = limited.call("GET", "/exports?include=events.webhooks")
+    assert (answer.status_code, answer.json()["errors"][0]["code"]) == (401, "UNAUTHORIZED")
+    other = house.asker(tenant="2").call("GET", "/exports?include=events.webhooks").json()
+    assert (other["data"], other["included"]) == ([], [])

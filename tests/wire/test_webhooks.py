@@ -15,7 +15,7 @@ import pytest
 
 from outhaul import app
 from outhaul.app import Outhaul
-from outhaul.dialects.commercelayer import hooks, render
+from outhaul.dialects.commercelayer import callbacks, render
 from outhaul.dialects.commercelayer.examples import WEBHOOK
 from outhaul.webhooks import Courier
 from tests import drafts
@@ -36,8 +36,8 @@ def golden(name: str) -> Any:
 
 def test_a_webhook_looks_as_in_the_contract_and_its_secret_is_shown_once() -> None:
     created = golden("webhook_created")
-    assert hooks.resource(WEBHOOK, SETTING, secret="1c0994648da528e0ccc3c8b7ee8d8c3c") == created
-    later = hooks.resource(WEBHOOK, SETTING)
+    assert callbacks.webhook(WEBHOOK, SETTING, secret="1c0994648da528e0ccc3c8b7ee8d8c3c") == created
+    later = callbacks.webhook(WEBHOOK, SETTING)
     assert later["attributes"].pop("shared_secret") is None
     assert created["attributes"].pop("shared_secret")
     assert later == created
@@ -159,8 +159,8 @@ def test_a_wrong_webhook_is_refused_at_its_place(
 def test_a_webhook_can_begin_disabled(asker: Asker, courier: Courier, receiver: Receiver) -> None:
     made = hook(asker, callback_url=receiver.url, _disable=True)
     assert made["attributes"]["disabled_at"]
-    assert hook(asker, _enable=True)["attributes"]["disabled_at"] is None
-    asker.ask(resource_type="orders")
+    assert hook(asker, topic="exports.fail", _enable=True)["attributes"]["disabled_at"] is None
+    finished(asker)
     sent(courier)
     assert receiver.got == []
     both = asker.call(

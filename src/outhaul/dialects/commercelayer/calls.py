@@ -18,7 +18,15 @@ WRITING = (413, 415, 422)
 SOURCE = (503,)
 EXPORT, WEBHOOK = "/exports/{export_id}", "/webhooks/{webhook_id}"
 NUMBERED, CURSOR = ("PageNumber", "PageSize"), ("PageAfter", "PageSize")
-SHAPE = ("Include", *(f"Fields_{kind}" for kind in ("exports", *query.INCLUDABLE)))
+
+
+def _shape(kind: str) -> tuple[str, ...]:
+    """What of a resource is shown, and what with it."""
+    include = (f"Include_{kind}",) if kind in query.INCLUDABLE else ()
+    return (*include, *(f"Fields_{one}" for one in (kind, *sorted(query.reached(kind)))))
+
+
+SHAPE = _shape("exports")
 
 
 def calls() -> Calls:
@@ -80,23 +88,23 @@ def _exports() -> Calls:
 
 def _histories(kind: str) -> Calls:
     """The calls about one kind of what has happened to exports."""
-    name, shape = NAMES[kind], f"Fields_{kind}"
+    name, shape = NAMES[kind], _shape(kind)
     paged = (*(CURSOR if query.LISTS[kind].cursor else NUMBERED), *_sifted(kind))
     about = "what happened to {}, newest first: {}"
     return {
         ("get", f"/{kind}"): _call(
-            f"list{name}s", about.format("all exports", kind), READING, _page(kind), (*paged, shape)
+            f"list{name}s", about.format("all exports", kind), READING, _page(kind), (*paged, *shape)
         ),
         ("get", f"/{kind}/{{event_id}}"): _call(
-            f"retrieve{name}", f"One of the {kind}", ONE, _document(kind), (f"{name}ID", shape)
+            f"retrieve{name}", f"One of the {kind}", ONE, _document(kind), (f"{name}ID", *shape)
         ),
         ("get", f"{EXPORT}/{kind}"): _call(
             *(f"list{name}sOfExport", about.format("one export", kind), ONE, _page(kind)),
-            ("ExportID", *paged, shape),
+            ("ExportID", *paged, *shape),
         ),
         ("get", f"{EXPORT}/relationships/{kind}"): _call(
             *(f"list{name}IdentifiersOfExport", f"Types and ids of its {kind}", ONE, _identifiers(kind)),
-            ("ExportID", *paged, shape),
+            ("ExportID", *paged, f"Fields_{kind}"),
         ),
     }
 
@@ -104,20 +112,20 @@ def _histories(kind: str) -> Calls:
 def _callbacks() -> Iterator[tuple[tuple[str, str], Data]]:
     """The calls about what became of telling webhooks, and those from one thing to what is related to it."""
     kind, name = "event_callbacks", "EventCallback"
-    paged = (*NUMBERED, *_sifted(kind), f"Fields_{kind}")
+    paged = (*NUMBERED, *_sifted(kind), *_shape(kind))
     yield (
         ("get", f"/{kind}"),
         _call(f"list{name}s", "The last tries to tell webhooks, newest first", READING, _page(kind), paged),
     )
     yield (
         ("get", f"/{kind}/{{callback_id}}"),
-        _call(f"retrieve{name}", "One of them", ONE, _document(kind), (f"{name}ID", f"Fields_{kind}")),
+        _call(f"retrieve{name}", "One of them", ONE, _document(kind), (f"{name}ID", *_shape(kind))),
     )
     yield (
         ("patch", "/events/{event_id}"),
         _call(
             *("updateEvent", "Have webhooks told of it once more", (*ONE, *WRITING), _document("events")),
-            ("EventID", "Fields_events"),
+            ("EventID", *_shape("events")),
             _body("EventChange", {"data": {"type": "events", "attributes": {"_trigger": True}}}),
         ),
     )
@@ -130,18 +138,24 @@ def _related(kind: str, name: str, of: str) -> Iterator[tuple[tuple[str, str], D
     """Both calls about one relationship."""
     title, one = name.title().replace("_", ""), not name.endswith("s")
     paged = (*(CURSOR if query.LISTS[of].cursor else NUMBERED), *_sifted(of))
-    taken = (f"{NAMES[kind]}ID", *(() if one else paged), f"Fields_{of}")
+    taken = (f"{NAMES[kind]}ID", *(() if one else paged))
     place = f"/{kind}/{{{query.PLACES[kind]}}}"
     about = f"{{}} the {name} of one of the {kind}"
     found = _document(of) if one else _page(of)
     known = _identifier(of) if one else _identifiers(of)
     yield (
         ("get", f"{place}/{name}"),
-        _call(f"get{title}Of{NAMES[kind]}", about.format("Show"), ONE, found, taken),
+        _call(f"get{title}Of{NAMES[kind]}", about.format("Show"), ONE, found, (*taken, *_shape(of))),
     )
     yield (
         ("get", f"{place}/relationships/{name}"),
-        _call(f"get{title}IdentifiersOf{NAMES[kind]}", about.format("Name"), ONE, known, taken),
+        _call(
+            f"get{title}IdentifiersOf{NAMES[kind]}",
+            about.format("Name"),
+            ONE,
+            known,
+            (*taken, f"Fields_{of}"),
+        ),
     )
 
 
@@ -149,20 +163,20 @@ def _webhooks() -> Calls:
     return {
         ("get", "/webhooks"): _call(
             *("listWebhooks", "Webhooks, newest first", READING, _page("webhooks")),
-            (*NUMBERED, *_sifted("webhooks"), "Fields_webhooks"),
+            (*NUMBERED, *_sifted("webhooks"), *_shape("webhooks")),
         ),
         ("post", "/webhooks"): _call(
             *("createWebhook", "Have exports told of", (*READING, *WRITING), _document("webhooks", "201")),
-            ("Fields_webhooks",),
+            _shape("webhooks"),
             _body("NewWebhook", examples.creation("webhooks")),
         ),
         ("get", WEBHOOK): _call(
             *("retrieveWebhook", "One webhook", ONE, _document("webhooks")),
-            ("WebhookID", "Fields_webhooks"),
+            ("WebhookID", *_shape("webhooks")),
         ),
         ("patch", WEBHOOK): _call(
             *("updateWebhook", "Amend, end or resume it", (*ONE, *WRITING), _document("webhooks")),
-            ("WebhookID", "Fields_webhooks"),
+            ("WebhookID", *_shape("webhooks")),
             _body("WebhookChange", examples.change("webhooks")),
         ),
         ("delete", WEBHOOK): _call("deleteWebhook", "Remove it", ONE, _nothing(), ("WebhookID",)),

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from outhaul import errors as core
-from outhaul.dialects.commercelayer import callbacks, callers, errors, history, hooks, query, render, schemas
+from outhaul.dialects.commercelayer import callbacks, callers, errors, history, query, render, schemas
 from outhaul.export import Caller, Draft, Export, Selection, Status
 from outhaul.service import Callback, Event, Webhook
 
@@ -90,9 +90,9 @@ def shown(kind: str) -> dict[str, Any]:
     if kind == "exports":
         return render.resource(EXPORT, render.Links(), SETTING)
     if kind == "webhooks":
-        return hooks.resource(WEBHOOK, SETTING)
+        return callbacks.webhook(WEBHOOK, SETTING)
     if kind == "event_callbacks":
-        return callbacks.resource(CALLBACK, SETTING)
+        return callbacks.callback(CALLBACK, SETTING)
     if kind in schemas.ITSELF:
         return callers.resource(kind, CALLER, SETTING)
     return history.resource(kind, CHANGED, SETTING)

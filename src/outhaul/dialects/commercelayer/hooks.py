@@ -9,12 +9,12 @@ import json
 import secrets
 from collections.abc import Mapping
 from typing import Any
-from urllib.parse import quote
 
 from fastapi import APIRouter, Depends, Request, Response
 
-from outhaul.dialects.commercelayer import documents, parse, query, render
-from outhaul.dialects.commercelayer.render import time
+from outhaul.dialects.commercelayer import callbacks, documents, parse, query, render
+from outhaul.dialects.commercelayer.included import Inclusion
+from outhaul.dialects.commercelayer.related import Way, page, single
 from outhaul.dialects.commercelayer.routes import (
     MEDIA_TYPE,
     Body,
@@ -25,47 +25,39 @@ from outhaul.dialects.commercelayer.routes import (
     exports_of,
     setting_of,
 )
-from outhaul.errors import NotFound, Refused
-from outhaul.export import Lens
-from outhaul.service import Exports, Message, Webhook
+from outhaul.errors import NotFound
+from outhaul.export import Caller
+from outhaul.service import Exports, Message
 
-DIALECT = "commercelayer"
-LENS = Lens(query.LISTS["webhooks"].filters, render.EVENTS)
+DIALECT, KIND = "commercelayer", "webhooks"
 router = APIRouter(dependencies=[Depends(acceptable)])
 
 
 @router.get("/webhooks")
 def list_webhooks(request: Request, caller: SignedIn) -> Document:
-    wanted, setting = query.listing(asked(request), "webhooks"), setting_of(request)
-    try:
-        found, total = exports_of(request).webhooks.list(caller, wanted.stretch(LENS))
-    except Refused as error:
-        raise query.in_query(error) from error
-    data = [resource(one, setting, wanted.shape) for one in found]
-    return Document(render.page(data, total, wanted, setting, "/webhooks"))
+    return page(request, caller, Way("", KIND, KIND), whole=True)
 
 
 @router.post("/webhooks")
 def create(request: Request, caller: SignedIn, given: Body) -> Document:
-    shape = query.shape(asked(request), "webhooks")
+    inclusion = _inclusion(request, caller)
     row, disabled = parse.webhook_creation(given, render.EVENTS)
     made, secret = exports_of(request).webhooks.create(caller, DIALECT, row, disabled=disabled)
-    return Document({"data": resource(made, setting_of(request), shape, secret)}, 201)
+    data = callbacks.webhook(made, inclusion.setting, inclusion.shape, secret)
+    return Document({"data": data} | inclusion.fill(KIND, [made], [data]), 201)
 
 
 @router.get("/webhooks/{webhook_id}")
 def retrieve(request: Request, caller: SignedIn, webhook_id: str) -> Document:
-    shape = query.shape(asked(request), "webhooks")
-    found = exports_of(request).webhooks.get(caller, webhook_id)
-    return Document({"data": resource(found, setting_of(request), shape)})
+    inclusion = _inclusion(request, caller)
+    return single(inclusion, KIND, exports_of(request).webhooks.get(caller, webhook_id))
 
 
 @router.patch("/webhooks/{webhook_id}")
 def update(request: Request, caller: SignedIn, webhook_id: str, given: Body) -> Document:
-    shape = query.shape(asked(request), "webhooks")
+    inclusion = _inclusion(request, caller)
     changes, moves = parse.webhook_update(given, webhook_id, render.EVENTS)
-    amended = exports_of(request).webhooks.amend(caller, webhook_id, changes, moves)
-    return Document({"data": resource(amended, setting_of(request), shape)})
+    return single(inclusion, KIND, exports_of(request).webhooks.amend(caller, webhook_id, changes, moves))
 
 
 @router.delete("/webhooks/{webhook_id}")
@@ -75,34 +67,9 @@ def delete(request: Request, caller: SignedIn, webhook_id: str) -> Response:
     return Response(status_code=204)
 
 
-def resource(
-    webhook: Webhook, setting: render.Setting, shape: query.Shape = render.WHOLE, secret: str | None = None
-) -> dict[str, Any]:
-    """The resource object; the secret is known at creation alone."""
-    attributes = {
-        "name": webhook.name,
-        "topic": render.EVENTS[webhook.event],
-        "callback_url": webhook.url,
-        "include_resources": list(webhook.include),
-        "disabled_at": time(webhook.disabled_at),
-        "circuit_state": "closed" if webhook.opened_at is None else "open",
-        "circuit_failure_count": webhook.failures,
-        "shared_secret": secret,
-        "created_at": time(webhook.created_at),
-        "updated_at": time(webhook.updated_at),
-        "reference": webhook.reference,
-        "reference_origin": webhook.reference_origin,
-        "metadata": dict(webhook.metadata),
-    }
-    own = f"{setting.base}/webhooks/{quote(webhook.id, safe='')}"
-    return {
-        "id": webhook.id,
-        "type": "webhooks",
-        "links": {"self": own},
-        "attributes": {name: value for name, value in attributes.items() if shape.shows("webhooks", name)},
-        **render.related("webhooks", own, shape),
-        "meta": render.meta(webhook.tenant, setting),
-    }
+def _inclusion(request: Request, caller: Caller) -> Inclusion:
+    shape = query.shape(asked(request), KIND)
+    return Inclusion(exports_of(request), caller, shape, setting_of(request))
 
 
 def letter(

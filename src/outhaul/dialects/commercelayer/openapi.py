@@ -82,7 +82,7 @@ def _parameters() -> Data:
         "PageAfter": _asked("page[after]", _pattern(IDS["event_stores"]), "As in `links.next`."),
         **{f"Sort_{kind}": _sort(one.sorts) for kind, one in query.LISTS.items() if one.sorts},
         **{f"Filter_{kind}": _filter(kind) for kind, one in query.LISTS.items() if one.filters},
-        "Include": _asked("include", _names(query.INCLUDABLE)),
+        **{f"Include_{kind}": _asked("include", _names(paths)) for kind, paths in query.INCLUDABLE.items()},
         "IdempotencyKey": {
             "name": "Idempotency-Key",
             "in": "header",

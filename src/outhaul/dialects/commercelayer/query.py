@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
@@ -36,7 +36,7 @@ FILTERABLE: Mapping[str, str] = {
 SORTABLE = {name: ours for name, ours in FILTERABLE.items() if name not in {"errors_log", "metadata"}}
 Order = tuple[tuple[str, bool], ...]
 NEWEST: Order = (("created_at", True),)
-RELATIONSHIPS = INCLUDABLE = ("events", "versions", "event_stores")
+RELATIONSHIPS = ("events", "versions", "event_stores")
 REFERENCES = {name: name for name in ("reference", "reference_origin", "metadata")}
 HAPPENED = {"id": "id", "created_at": "at", "updated_at": "at"}
 ALWAYS_SORTABLE = (
@@ -50,18 +50,17 @@ ALWAYS_SORTABLE = (
 
 @dataclass(frozen=True, slots=True)
 class Listed:
-    """What a list can be asked for: `filters` with the core's names, `sorts` of these, what it starts with, what can be
-    included; `cursor`: it is paged by one."""
+    """What a list can be asked for: `filters` with the core's names, `sorts` of these, what it starts with;
+    `cursor`: it is paged by one."""
 
     filters: Mapping[str, str] = field(default_factory=dict)
     sorts: tuple[str, ...] = ()
     newest: Order = (("id", True),)
-    include: tuple[str, ...] = ()
     cursor: bool = False
 
 
 LISTS: Mapping[str, Listed] = {
-    "exports": Listed(FILTERABLE, tuple(SORTABLE), NEWEST, INCLUDABLE),
+    "exports": Listed(FILTERABLE, tuple(SORTABLE), NEWEST),
     "events": Listed({"name": "name"} | HAPPENED | REFERENCES, ("name", *ALWAYS_SORTABLE)),
     "versions": Listed(
         {"resource_type": "resource_type", "resource_id": "export", "event": "name"} | HAPPENED,
@@ -116,6 +115,17 @@ RELATED: Mapping[str, Mapping[str, str]] = {
     "webhooks": {"last_event_callbacks": "event_callbacks"},
     "event_callbacks": {"webhook": "webhooks", "event_stores": "event_stores"},
 }
+
+
+def _paths(kind: str, passed: frozenset[str]) -> Iterator[str]:
+    for name, target in RELATED.get(kind, {}).items():
+        if target not in passed:
+            yield name
+            yield from (f"{name}.{below}" for below in _paths(target, passed | {target}))
+
+
+# The dotted paths that can be included with each kind: none comes back to a kind that it has passed.
+INCLUDABLE: Mapping[str, tuple[str, ...]] = {kind: tuple(_paths(kind, frozenset({kind}))) for kind in RELATED}
 PLACES = {"exports": "export_id", "webhooks": "webhook_id", "event_callbacks": "callback_id"} | dict.fromkeys(
     ("events", "versions", "event_stores"), "event_id"
 )  # by kind, how paths call its id
@@ -173,8 +183,8 @@ class Asked:
         return Stretch(lens, self.page.size, self.page.offset, self.where, self.order)
 
 
-def listing(query: Query, kind: str = "exports") -> Asked:
-    """The query of a list of this kind of LISTS."""
+def listing(query: Query, kind: str = "exports", *, whole: bool = True) -> Asked:
+    """The query of a list of this kind of LISTS; `whole`: of resource objects, with which others can be included."""
     given, listed = _once(query), LISTS[kind]
     pages: dict[str, int] = {}
     where: dict[str, str] = {}
@@ -194,19 +204,20 @@ def listing(query: Query, kind: str = "exports") -> Asked:
         else:
             rest[name] = value
     kept = tuple((name, value) for name, value in given.items() if not name.startswith("page["))
-    return Asked(Page(**pages), where, order, shape(rest.items(), kind), kept, after)
+    return Asked(Page(**pages), where, order, shape(rest.items(), kind, whole=whole), kept, after)
 
 
-def shape(query: Query, kind: str = "exports") -> Shape:
+def shape(query: Query, kind: str = "exports", *, whole: bool = True) -> Shape:
     """The query of a single resource: sparse fieldsets of it and of what can be included, and what is included."""
     fields: dict[str, frozenset[str]] = {}
     include: tuple[str, ...] = ()
-    possible = LISTS[kind].include if kind in LISTS else ()
+    paths = INCLUDABLE.get(kind, ()) if whole else ()
+    possible = reached(kind) if paths else set()
     for name, value in _once(query).items():
         of = name.removeprefix("fields[").removesuffix("]")
-        if name == f"fields[{of}]" and of in {kind, *possible}:
+        if name == f"fields[{of}]" and of in FIELDS and of in {kind, *possible}:
             fields[of] = _fields(of, value, name)
-        elif name == "include" and possible:
+        elif name == "include" and paths:
             include = _include(value, kind)
         else:
             _refuse(name, value, kind)
@@ -230,6 +241,17 @@ def _cursor(value: str) -> int:
             wrong=value[:200],
         )
     return number
+
+
+def reached(kind: str) -> set[str]:
+    """The kinds that can be included with one."""
+    return {_end(kind, path) for path in INCLUDABLE.get(kind, ())}
+
+
+def _end(kind: str, path: str) -> str:
+    for name in path.split("."):
+        kind = RELATED[kind][name]
+    return kind
 
 
 def nothing_asked(query: Query) -> None:
@@ -305,10 +327,10 @@ def _fields(kind: str, value: str, parameter: str) -> frozenset[str]:
 def _include(value: str, kind: str) -> tuple[str, ...]:
     named = tuple(dict.fromkeys(name for name in value.split(",") if name))
     for name in named:
-        if name not in LISTS[kind].include:
+        if name not in INCLUDABLE[kind]:
             raise errors.InvalidInclude(
                 f"{name} is not a valid includable relationship of {kind}",
-                **_choices(name, LISTS[kind].include, "include"),
+                **_choices(name, INCLUDABLE[kind], "include"),
             )
     return named
 

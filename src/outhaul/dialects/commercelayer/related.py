@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 from fastapi import APIRouter, Depends, Request
 
-from outhaul.dialects.commercelayer import callbacks, history, hooks, parse, query, render
+from outhaul.dialects.commercelayer import callbacks, history, parse, query, render
+from outhaul.dialects.commercelayer.included import SHOW, Inclusion
 from outhaul.dialects.commercelayer.routes import (
     Body,
     Document,
@@ -55,6 +55,12 @@ def callback(exports: Exports, caller: Caller, callback_id: str) -> Callback:
     return exports.webhooks.tried(caller, number)
 
 
+def single(inclusion: Inclusion, kind: str, one: Any, status: int = 200) -> Document:
+    """The document of one resource, with what is included."""
+    data = SHOW[kind](one, inclusion.setting, inclusion.shape)
+    return Document({"data": data} | inclusion.fill(kind, [one], [data]), status)
+
+
 def _hooks_of_event(exports: Exports, caller: Caller, event_id: str, page: Stretch) -> Found:
     return exports.webhooks.list(caller, page, event(exports, caller, "events", event_id))
 
@@ -71,29 +77,30 @@ def _all_tries(exports: Exports, caller: Caller, _: str, page: Stretch) -> Found
     return exports.webhooks.tries(caller, page)
 
 
+def _all_hooks(exports: Exports, caller: Caller, _: str, page: Stretch) -> Found:
+    return exports.webhooks.list(caller, page)
+
+
 # What can be paged through by number.
 FETCH: Mapping[tuple[str, str], Callable[[Exports, Caller, str, Stretch], Found]] = {
     ("events", "webhooks"): _hooks_of_event,
     ("events", "last_event_callbacks"): _tries_of_event,
     ("webhooks", "last_event_callbacks"): _tries_of_hook,
     ("", "event_callbacks"): _all_tries,
-}
-SHOW: Mapping[str, tuple[Any, Callable[..., dict[str, Any]]]] = {
-    "webhooks": (hooks.LENS, hooks.resource),
-    "event_callbacks": (callbacks.LENS, callbacks.resource),
+    ("", "webhooks"): _all_hooks,
 }
 
 
 @router.get("/event_callbacks")
 def list_callbacks(request: Request, caller: SignedIn) -> Document:
-    return _page(request, caller, Way("", "event_callbacks", "event_callbacks"), whole=True)
+    return page(request, caller, Way("", "event_callbacks", "event_callbacks"), whole=True)
 
 
 @router.get("/event_callbacks/{callback_id}")
 def retrieve(request: Request, caller: SignedIn, callback_id: str) -> Document:
-    shape = query.shape(asked(request), "event_callbacks")
-    found = callback(exports_of(request), caller, callback_id)
-    return Document({"data": callbacks.resource(found, setting_of(request), shape)})
+    shape, exports = query.shape(asked(request), "event_callbacks"), exports_of(request)
+    found = callback(exports, caller, callback_id)
+    return single(Inclusion(exports, caller, shape, setting_of(request)), "event_callbacks", found)
 
 
 @router.patch("/events/{event_id}")
@@ -103,29 +110,28 @@ def update(request: Request, caller: SignedIn, event_id: str, given: Body) -> Do
     found = event(exports, caller, "events", event_id)
     if wanted:
         exports.webhooks.trigger(caller, found)
-    return Document({"data": history.resource("events", found, setting_of(request), shape)})
+    return single(Inclusion(exports, caller, shape, setting_of(request)), "events", found)
 
 
-def _page(request: Request, caller: Caller, way: Way, *, whole: bool) -> Document:
-    wanted, setting = query.listing(asked(request), way.target), setting_of(request)
-    lens, resource = SHOW[way.target]
+def page(request: Request, caller: Caller, way: Way, *, whole: bool) -> Document:
+    """A page of what a way leads to; `whole`: as resource objects, else as identifiers alone."""
+    wanted = query.listing(asked(request), way.target, whole=whole)
+    exports, setting, lens = exports_of(request), setting_of(request), callbacks.LENSES[way.target]
     try:
-        found, total = FETCH[way.kind, way.name](
-            exports_of(request), caller, _id(request), wanted.stretch(lens)
-        )
+        found, total = FETCH[way.kind, way.name](exports, caller, _id(request), wanted.stretch(lens))
     except Refused as error:
         raise query.in_query(error) from error
-    shown = partial(resource, setting=setting, shape=wanted.shape) if whole else partial(_known, way.target)
-    return Document(render.page([shown(one) for one in found], total, wanted, setting, _at(request)))
+    data = [
+        SHOW[way.target](one, setting, wanted.shape) if whole else _known(way.target, one) for one in found
+    ]
+    included = Inclusion(exports, caller, wanted.shape, setting).fill(way.target, found, data)
+    return Document(render.page(data, total, wanted, setting, _at(request)) | included)
 
 
 def _change(request: Request, caller: Caller, way: Way, *, whole: bool) -> Document:
     """The one event store that says the same, as a list."""
-    wanted, setting, exports = (
-        query.listing(asked(request), way.target),
-        setting_of(request),
-        exports_of(request),
-    )
+    wanted, setting = query.listing(asked(request), way.target), setting_of(request)
+    exports = exports_of(request)
     if way.kind == "event_callbacks":
         number = callback(exports, caller, _id(request)).event
         found = exports.history.get(caller, history.NAMES[way.target], number)
@@ -138,11 +144,12 @@ def _change(request: Request, caller: Caller, way: Way, *, whole: bool) -> Docum
 
 
 def _hook(request: Request, caller: Caller, way: Way, *, whole: bool) -> Document:
-    shape, exports = query.shape(asked(request), way.target), exports_of(request)
+    shape, exports = query.shape(asked(request), way.target, whole=whole), exports_of(request)
     webhook_id = callback(exports, caller, _id(request)).webhook
     found = exports.webhooks.get(caller, webhook_id)
-    shown = hooks.resource(found, setting_of(request), shape) if whole else _known(way.target, found)
-    return Document({"data": shown})
+    if not whole:
+        return Document({"data": _known(way.target, found)})
+    return single(Inclusion(exports, caller, shape, setting_of(request)), way.target, found)
 
 
 def _known(kind: str, one: Any) -> dict[str, Any]:
@@ -164,7 +171,7 @@ ANSWERS = {"event_stores": _change, "webhook": _hook}
 
 def _routes(way: Way) -> None:
     """The two calls about one relationship; its resource's id is all that stands in the path."""
-    answer = ANSWERS.get(way.name, _page)
+    answer = ANSWERS.get(way.name, page)
     place = f"/{way.kind}/{{{query.PLACES[way.kind]}}}"
 
     @router.get(f"{place}/{way.name}")

@@ -67,15 +67,9 @@ def view(setting: Setting) -> View:
     return View(FILTERABLE, words, EVENTS, json.dumps(GONE), LINKS, setting.openly)
 
 
-def resource(
-    export: Export,
-    links: Links,
-    setting: Setting,
-    shape: Shape = WHOLE,
-    data: Mapping[str, Sequence[Mapping[str, str]]] | None = None,
-) -> dict[str, Any]:
+def resource(export: Export, links: Links, setting: Setting, shape: Shape = WHOLE) -> dict[str, Any]:
     """The resource object: of its 22 attributes those that the shape shows, relationships, meta. A relationship has
-    data, `{type, id}` each, only when it is included."""
+    data only when it is included, see `included.py`."""
     own = f"{setting.base}/exports/{quote(export.id, safe='')}"
     manifest = {"manifest": links.manifest} if links.manifest else {}
     attributes = (
@@ -84,15 +78,12 @@ def resource(
         | {"attachment_url": links.attachment}
         | _kept(export, setting)
     )
-    links_on = related("exports", own, shape)
-    for name, identifiers in (data or {}).items():
-        links_on["relationships"][name]["data"] = list(identifiers)
     return {
         "id": export.id,
         "type": "exports",
         "links": {"self": own, **manifest},
         "attributes": {name: value for name, value in attributes.items() if shape.shows("exports", name)},
-        **links_on,
+        **related("exports", own, shape),
         "meta": meta(export.tenant, setting),
     }
 
@@ -102,7 +93,7 @@ def related(kind: str, own: str, shape: Shape) -> dict[str, Any]:
     found = {
         name: {"links": {"self": f"{own}/relationships/{name}", "related": f"{own}/{name}"}}
         for name in RELATED[kind]
-        if (kind == "exports" and name in shape.include) or shape.shows(kind, name)
+        if shape.shows(kind, name)
     }
     return {"relationships": found} if found else {}
 

@@ -156,7 +156,7 @@ def schemas() -> Data:
         made[name] = _resource(kind)
         made[f"{name}Document"] = _document(kind)
         if kind not in ITSELF:
-            made[f"{name}Page"] = _page(kind, schema(name))
+            made[f"{name}Page"] = _page(kind, schema(name), whole=True)
     for kind in sorted({of for names in query.RELATED.values() for of in names.values()}):
         made[f"{NAMES[kind]}Identifiers"] = _page(kind, _identifier(kind))
     made["WebhookIdentifier"] = structure({"data": _identifier("webhooks")}, "data")
@@ -224,29 +224,31 @@ def _resource(kind: str) -> Data:
         "meta": schema("Meta"),
     }
     if kind in query.RELATED:
-        related = {name: _relationship(of, kind) for name, of in query.RELATED[kind].items()}
+        related = {name: _relationship(of, name) for name, of in query.RELATED[kind].items()}
         members["relationships"] = structure(related)
     return structure(members, *NEEDED)
 
 
 def _relationship(kind: str, of: str) -> Data:
+    """To resources of a kind; `of`: its name, a plural where it leads to many."""
     links = structure({"self": URL, "related": URL}, "self", "related")
-    if of != "exports":
-        return structure({"links": links}, "links")
-    data = {"type": "array", "items": _identifier(kind), "description": "Where it is included."}
-    return structure({"links": links, "data": data}, "links")
+    one = _identifier(kind)
+    data = {"type": "array", "items": one} if of.endswith("s") else one
+    about = {"description": "Where it is included."}
+    return structure({"links": links, "data": data | about}, "links")
 
 
-def _included() -> Data:
-    return {"type": "array", "items": {"oneOf": [schema(NAMES[kind]) for kind in query.INCLUDABLE]}}
+def _included(kind: str) -> Data:
+    """The member of a document with what can be included, if anything can."""
+    found = [schema(NAMES[one]) for one in sorted(query.reached(kind))]
+    return {"included": {"type": "array", "items": {"oneOf": found}}} if found else {}
 
 
 def _document(kind: str) -> Data:
-    more = {"included": _included()} if kind == "exports" else {}
-    return structure({"data": schema(NAMES[kind]), **more}, "data")
+    return structure({"data": schema(NAMES[kind]), **_included(kind)}, "data")
 
 
-def _page(kind: str, of: Data) -> Data:
+def _page(kind: str, of: Data, *, whole: bool = False) -> Data:
     """A list's document; event stores have a cursor instead of numbers."""
     members: Data = {"data": {"type": "array", "items": of, "maxItems": query.LARGEST_PAGE}}
     if kind == "event_stores":
@@ -255,9 +257,7 @@ def _page(kind: str, of: Data) -> Data:
         counts = structure({"record_count": COUNT, "page_count": COUNT}, "record_count", "page_count")
         links = structure(dict.fromkeys(("first", "prev", "next", "last"), PAGE_URL), "first", "last")
         members |= {"meta": counts, "links": links}
-    if kind == "exports":
-        members["included"] = _included()
-    return structure(members, "data", "meta", "links")
+    return structure(members | (_included(kind) if whole else {}), "data", "meta", "links")
 
 
 def _destroyed() -> Data:

@@ -7,7 +7,8 @@ from typing import Any
 from fastapi import APIRouter, Depends, Request
 
 from outhaul.dialects.commercelayer import history, query, render
-from outhaul.dialects.commercelayer.related import event
+from outhaul.dialects.commercelayer.included import Inclusion
+from outhaul.dialects.commercelayer.related import event, single
 from outhaul.dialects.commercelayer.routes import (
     Document,
     SignedIn,
@@ -49,29 +50,30 @@ for each in history.NAMES:
 
 def _list(request: Request, caller: Caller, kind: str, export_id: str | None, *, whole: bool) -> Document:
     """A page of them; `whole`: as resource objects, else as identifiers alone."""
-    wanted, setting = query.listing(asked(request), kind), setting_of(request)
-    happened, names, size = exports_of(request).history, history.NAMES[kind], wanted.page.size
+    wanted, setting = query.listing(asked(request), kind, whole=whole), setting_of(request)
+    exports, names, size = exports_of(request), history.NAMES[kind], wanted.page.size
     at = request.scope["path"].removeprefix(request.scope.get("root_path", ""))
-
-    def shown(one: Event) -> dict[str, Any]:
-        return (
-            history.resource(kind, one, setting, wanted.shape)
-            if whole
-            else dict(history.identifier(kind, one))
-        )
-
     if kind == "event_stores":
-        found = happened.before(caller, names, export_id, limit=size + 1, before=wanted.after)
+        found = exports.history.before(caller, names, export_id, limit=size + 1, before=wanted.after)
         last = history.identifier(kind, found[size - 1])["id"] if len(found) > size else None
-        return Document(history.following([shown(one) for one in found[:size]], last, wanted, setting, at))
+        data = [_shown(kind, one, wanted.shape, setting, whole=whole) for one in found[:size]]
+        return Document(history.following(data, last, wanted, setting, at))
     try:
-        found, total = happened.list(caller, names, export_id, wanted.stretch(history.LENSES[kind]))
+        found, total = exports.history.list(caller, names, export_id, wanted.stretch(history.LENSES[kind]))
     except Refused as error:
         raise query.in_query(error) from error
-    return Document(render.page([shown(one) for one in found], total, wanted, setting, at))
+    data = [_shown(kind, one, wanted.shape, setting, whole=whole) for one in found]
+    included = Inclusion(exports, caller, wanted.shape, setting).fill(kind, found, data)
+    return Document(render.page(data, total, wanted, setting, at) | included)
+
+
+def _shown(
+    kind: str, one: Event, shape: query.Shape, setting: render.Setting, *, whole: bool
+) -> dict[str, Any]:
+    return history.resource(kind, one, setting, shape) if whole else dict(history.identifier(kind, one))
 
 
 def _single(request: Request, caller: Caller, kind: str, event_id: str) -> Document:
-    shape = query.shape(asked(request), kind)
-    found = event(exports_of(request), caller, kind, event_id)
-    return Document({"data": history.resource(kind, found, setting_of(request), shape)})
+    shape, exports, setting = query.shape(asked(request), kind), exports_of(request), setting_of(request)
+    found = event(exports, caller, kind, event_id)
+    return single(Inclusion(exports, caller, shape, setting), kind, found)

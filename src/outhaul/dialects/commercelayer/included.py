@@ -1,0 +1,118 @@
+"""What is included with resources: everything that a dotted path leads to, once, and the links that say so."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from outhaul.dialects.commercelayer import callbacks, history, query, render
+from outhaul.export import Caller, Stretch
+from outhaul.service import Callback, Event, Exports, Webhook
+
+MOST = 100  # of what is related to one resource, if it is counted by webhooks or tries
+
+Document = dict[str, Any]
+Groups = Sequence[Sequence[Any]]  # for each resource what is related to it
+
+
+@dataclass(frozen=True, slots=True)
+class Inclusion:
+    """What one answer includes, for one caller. `found`: the resource objects by type and id, in the order in which
+    they were reached."""
+
+    exports: Exports
+    caller: Caller
+    shape: query.Shape
+    setting: render.Setting
+    found: dict[tuple[str, str], Document] = field(default_factory=dict)
+
+    def fill(self, kind: str, items: Sequence[Any], documents: Sequence[Document]) -> Document:
+        """Say in the resource objects of these items what is related to them; gives the member of the document that
+        holds it."""
+        self._fill(kind, items, documents, self.shape.include)
+        return {"included": list(self.found.values())} if self.shape.include else {}
+
+    def _fill(
+        self, kind: str, items: Sequence[Any], documents: Sequence[Document], paths: Sequence[str]
+    ) -> None:
+        for name in dict.fromkeys(path.partition(".")[0] for path in paths):
+            target = query.RELATED[kind][name]
+            groups = FETCH[kind, name](self, items)
+            for document, group in zip(documents, groups, strict=True):
+                known = [self._known(target, one) for one in group]
+                _say(document, name, known if name.endswith("s") else known[0])
+            reached = {self._id(target, one): one for group in groups for one in group}
+            below = [self.found[target, one] for one in reached]
+            rest = [path.partition(".")[2] for path in paths if path.startswith(f"{name}.")]
+            self._fill(target, list(reached.values()), below, rest)
+
+    def _known(self, kind: str, one: Any) -> Document:
+        """Type and id of what is included with that."""
+        known = self._id(kind, one)
+        if (kind, known) not in self.found:
+            self.found[kind, known] = SHOW[kind](one, self.setting, self.shape)
+        return {"type": kind, "id": known}
+
+    def _id(self, kind: str, one: Any) -> str:
+        return history.identifier(kind, one)["id"] if kind in history.NAMES else str(one.id)
+
+    def happened(self, kind: str, items: Sequence[Any]) -> Groups:
+        told = self.exports.events(items, history.NAMES[kind])
+        return [told.get(export.id, ()) for export in items]
+
+    def hooks(self, items: Sequence[Event]) -> Groups:
+        """Asked for once for all events that are told alike."""
+        page = Stretch(callbacks.LENSES["webhooks"], MOST)
+        one = {(event.name, event.tenant): event for event in items}
+        asked = {key: self.exports.webhooks.list(self.caller, page, event)[0] for key, event in one.items()}
+        return [asked[event.name, event.tenant] for event in items]
+
+    def tries(self, **of: Any) -> Sequence[Callback]:
+        page = Stretch(callbacks.LENSES["event_callbacks"], MOST)
+        return self.exports.webhooks.tries(self.caller, page, **of)[0]
+
+    def hook(self, items: Sequence[Callback]) -> Groups:
+        known: dict[str, Webhook] = {}
+        for one in items:
+            if one.webhook not in known:
+                known[one.webhook] = self.exports.webhooks.get(self.caller, one.webhook)
+        return [[known[one.webhook]] for one in items]
+
+    def store(self, items: Sequence[Callback]) -> Groups:
+        names = history.NAMES["event_stores"]
+        return [[self.exports.history.get(self.caller, names, one.event)] for one in items]
+
+
+def _say(document: Document, name: str, known: Any) -> None:
+    own = document["links"]["self"]
+    links = {"self": f"{own}/relationships/{name}", "related": f"{own}/{name}"}
+    document.setdefault("relationships", {}).setdefault(name, {"links": links})["data"] = known
+
+
+def _itself(_: Inclusion, items: Sequence[Event]) -> Groups:
+    return [[one] for one in items]
+
+
+# By kind and relationship, for each of some resources what is related to it.
+FETCH: Mapping[tuple[str, str], Callable[[Inclusion, Sequence[Any]], Groups]] = {
+    ("exports", "events"): lambda one, items: one.happened("events", items),
+    ("exports", "versions"): lambda one, items: one.happened("versions", items),
+    ("exports", "event_stores"): lambda one, items: one.happened("event_stores", items),
+    ("events", "webhooks"): Inclusion.hooks,
+    ("events", "last_event_callbacks"): lambda one, items: [one.tries(event=event) for event in items],
+    ("events", "event_stores"): _itself,
+    ("versions", "event_stores"): _itself,
+    ("webhooks", "last_event_callbacks"): lambda one, items: [
+        one.tries(webhook_id=hook.id) for hook in items
+    ],
+    ("event_callbacks", "webhook"): Inclusion.hook,
+    ("event_callbacks", "event_stores"): Inclusion.store,
+}
+SHOW: Mapping[str, Callable[..., Document]] = {
+    "events": lambda one, *more: history.resource("events", one, *more),
+    "versions": lambda one, *more: history.resource("versions", one, *more),
+    "event_stores": lambda one, *more: history.resource("event_stores", one, *more),
+    "webhooks": callbacks.webhook,
+    "event_callbacks": callbacks.callback,
+}
