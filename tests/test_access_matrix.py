@@ -11,12 +11,14 @@ import httpx
 import pytest
 
 from outhaul.app import Outhaul
+from outhaul.dialects._described import ref
 from outhaul.dialects.commercelayer import hooks, related
 from outhaul.dialects.commercelayer import told as history
 from outhaul.dialects.commercelayer.routes import router
 from outhaul.export import Caller
 from outhaul.ledger.callbacks import record
 from outhaul.ledger.tokens import Token
+from tests import documented
 from tests.issuing import Authority, authority
 from tests.served import MEDIA_TYPE, ORDERS, Asker, finished, of_shop, served, shop
 
@@ -312,3 +314,44 @@ def test_the_matrix_has_a_row_for_every_caller_and_every_way_to_write() -> None:
 def test_every_call_answers_every_caller_as_the_matrix_has_it(house: House, who: str) -> None:
     token = house.token(who)
     assert {call: house.answer(call, token) for call in CALLS} == EXPECTED[who]
+
+
+PLACES = {
+    "ExportID": "/exports",
+    "EventID": "/events",
+    "VersionID": "/versions",
+    "EventStoreID": "/event_stores",
+    "WebhookID": "/webhooks",
+    "EventCallbackID": "/event_callbacks",
+}
+# Of each kind of row above one caller, and what every documented call says to it: if it reads, if it writes.
+EVERYWHERE: dict[str, tuple[str, str]] = {
+    "nobody": (INVALID, INVALID),
+    "a sales channel": (DENIED, DENIED),
+    "a token that only reads": (OK, DENIED),
+    "a token of another organization": (MISSING, MISSING),
+}
+
+
+@pytest.mark.parametrize("who", EVERYWHERE)
+def test_every_documented_call_about_one_thing_keeps_out_whom_the_matrix_does(house: House, who: str) -> None:
+    owner, token = house.opaque(tenant="1"), house.token(who)
+    there = {
+        name: house.call("GET", f"{at}?page[size]=1", owner).json()["data"][0]["id"]
+        for name, at in PLACES.items()
+    }
+    there["ExportID"] = house.done
+    asked = 0
+    for (method, path), call in documented.operations().items():
+        placed = [one["$ref"].rpartition("/")[2] for one in call.get("parameters", ())]
+        known = {
+            documented.resolved(ref("parameters", name))["name"]: there[name]
+            for name in placed
+            if name in PLACES
+        }
+        if known and path.startswith("/api/"):
+            body = call.get("requestBody", {}).get("content", {}).get(MEDIA_TYPE, {}).get("example")
+            answer = house.call(method.upper(), path.removeprefix("/api").format(**known), token, body)
+            assert told(answer) == EVERYWHERE[who][method != "get"], (method, path)
+            asked += 1
+    assert asked > 30
