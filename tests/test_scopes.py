@@ -33,6 +33,7 @@ RESOLVED = {
         ("market:all stock_location:id:x", (Scope("stock_location", "id", ("x",)),)),
         ("store:id:all", (Scope("store", "id", ("all",)),)),
         ("openid market:id:a", (Scope("market", "id", ("a",)),)),
+        ("market:id:a,store:id:s", (Scope("market", "id", ("a",)), Scope("store", "id", ("s",)))),
         ("market:tag:new", (Scope("market", "tag", ("new",)),)),
     ],
 )
@@ -46,6 +47,7 @@ def test_words_name_markets_stock_locations_and_stores(words: str, scopes: tuple
         ({}, ()),
         ({"scope": None, "market": None}, ()),
         ({"scope": "market:all"}, ()),
+        ({"scope": ["market:code:europe", "openid"]}, (EUROPE,)),
         ({"scope": "market:code:europe"}, (EUROPE,)),
         (
             {"scope": "market:code:europe store:id:s", "market": RESOLVED},

@@ -19,7 +19,7 @@ def granted(words: str) -> tuple[Scope, ...]:
     without a colon is about other things than rows."""
     found: dict[tuple[str, str], list[str]] = {}
     whole = set()
-    for word in (one for one in words.split() if ":" in one):
+    for word in (one for one in re.split(r"[\s,]+", words) if ":" in one):
         kind, *by, value = word.split(":", 2)
         if value == "all" and not by:
             whole.add(kind)
@@ -40,7 +40,8 @@ def claimed(claims: Mapping[str, Any]) -> tuple[Scope, ...]:
         Scope(kind, "id", values) for name, kind in RESOLVED.items() if (values := _ids(told.get(name)))
     )
     kinds = {one.kind for one in resolved}
-    words = granted(str(claims.get("scope") or ""))
+    scope = claims.get("scope") or ""
+    words = granted(" ".join(map(str, scope)) if isinstance(scope, list) else str(scope))
     return (*resolved, *(one for one in words if one.kind not in kinds))
 
 
