@@ -75,7 +75,10 @@ def check(response: httpx.Response) -> None:
         return
     answers = call["responses"]
     assert str(response.status_code) in answers, f"{about}, where only {', '.join(answers)} are documented"
-    content = resolved(answers[str(response.status_code)]).get("content", {})
+    said = resolved(answers[str(response.status_code)])
+    for name, header in said.get("headers", {}).items():
+        assert name in response.headers or not resolved(header).get("required"), f"{about} without {name}"
+    content = said.get("content", {})
     media = response.headers.get("content-type", "").partition(";")[0]
     if method == "head" or response.status_code == 304:
         return
