@@ -300,6 +300,8 @@ def settings(data: dict[str, Any], token: str) -> str:
     """Of schemathesis: every check but one, who asks, and a link that leads to a file."""
     *_, link, name = data["attributes"]["attachment_url"].split("/")
     return f"""
+        request-timeout = 60  # the machine may be busy
+        suppress-health-check = ["all"]
         [headers]
         Authorization = "Bearer {token}"
         [parameters]
