@@ -110,7 +110,7 @@ def check(sibling: ModuleType, shape: Shape, rows: list[Row], random: Random) ->
 
 @pytest.mark.parametrize("sibling", [json, ndjson, csv])
 @given(case=cases(), seed=st.integers(0, 1 << 30))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 def test_what_has_no_value_is_left_out_at_every_depth(sibling, case, seed) -> None:
     shape, rows = case
     check(sibling, shape, rows, Random(seed))
@@ -118,7 +118,7 @@ def test_what_has_no_value_is_left_out_at_every_depth(sibling, case, seed) -> No
 
 @pytest.mark.parametrize("sibling", [json, ndjson, csv])
 @given(case=cases(), seed=st.integers(0, 1 << 30))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 def test_it_is_left_out_of_rows_too_large_to_be_held_as_well(sibling, case, seed) -> None:
     random = Random(seed)
     with pytest.MonkeyPatch.context() as patch:
@@ -129,3 +129,16 @@ def test_it_is_left_out_of_rows_too_large_to_be_held_as_well(sibling, case, seed
             patch.setattr(module, "WINDOW", random.choice((16, 17, 1 << 20)))
         shape, rows = case
         check(sibling, shape, rows, random)
+
+
+@pytest.mark.parametrize("at_once", [1, 1 << 20])
+def test_a_related_row_of_which_nothing_is_left_is_an_empty_cell(
+    at_once: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shape = Shape({"id": "raw"}, ones={"one": Shape({"a": "raw"}, ones={"two": Shape({"b": "str"})})})
+    rows: list[Row] = [{"id": "1", "one": {"a": None, "two": {"b": " "}}}, {"id": "2", "one": None}]
+    monkeypatch.setattr(_pieces, "AT_ONCE", at_once)
+    assert text_of(csv, list(csv.pieces(filled(trees.stream(shape, rows)), borders=True))) == b"1,\n2,\n"
+    assert text_of(ndjson, list(ndjson.pieces(filled(trees.stream(shape, rows)), borders=True))) == (
+        b'{"id":1}\n{"id":2}\n'
+    )

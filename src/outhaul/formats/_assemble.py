@@ -144,6 +144,11 @@ class Json:
         self.object(glue, one.members, block, lists)
         return pc.if_else(pc.is_valid(block.columns[one.path]), glue.joined(), scalar(None))
 
+    def spelled_one(self, one: One, row: Block, lists: Sequence[Related]) -> Iterator[bytes]:
+        """The same of a block of one row, in chunks; nothing where there is none."""
+        if not row.columns[one.path].null_count:
+            yield from self.spelled(one.members, row, lists)
+
     def spelled(self, members: Iterable[Member], row: Block, lists: Sequence[Related]) -> Iterator[bytes]:
         """The object of a block of one row, in chunks."""
         yield b"{"

@@ -40,6 +40,9 @@ class Filled(Json):
         yield from self._spelled_inside(members, row, lists)
         yield b"}"
 
+    def spelled_one(self, one: One, row: Block, lists: Sequence[Related]) -> Iterator[bytes]:
+        yield from self._spelled_said(one, row, lists)
+
     def _inside(self, members: Iterable[Member], block: Block, lists: Sequence[pa.Array]) -> pa.Array:
         glue = Glue(block.rows, null=b"")
         for member in members:

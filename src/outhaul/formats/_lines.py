@@ -159,10 +159,8 @@ class Lines:
             elif isinstance(one, Listed):
                 if not (one.of and row.columns[one.of].null_count):
                     yield from _spelled_list(lists[one.index].drain())
-            elif not row.columns[one.path].null_count:
-                yield b'"'
-                yield from self.json.spelled(one.members, row, lists)
-                yield b'"'
+            else:
+                yield from _quoted(self.json.spelled_one(one, row, lists))
 
 
 def _list_cell(lists: pa.Array, there: pa.Array | None) -> pa.Array:
@@ -170,6 +168,15 @@ def _list_cell(lists: pa.Array, there: pa.Array | None) -> pa.Array:
     full = enclosed(b'"[', lists, b']"')
     cells = pc.if_else(pc.not_equal(lists, scalar(b"")), full, scalar(b"[]"))
     return cells if there is None else pc.if_else(pc.is_valid(there), cells, scalar(None))
+
+
+def _quoted(chunks: Iterator[bytes]) -> Iterator[bytes]:
+    """A cell of JSON; nothing is a bare cell."""
+    first = next((chunk for chunk in chunks if chunk), None)
+    if first is not None:
+        yield b'"' + first
+        yield from chunks
+        yield b'"'
 
 
 def _spelled_list(chunks: Iterator[bytes]) -> Iterator[bytes]:
