@@ -252,7 +252,9 @@ def web(outhaul: Outhaul, own: str) -> ASGIApp:
     for dialect in found:
         own_settings = {name: getattr(settings, name) for name in dialect.SETTINGS}
         made = dialect.build(outhaul.exports, access, max_body=settings.max_body, **own_settings)
-        routes.append(Mount(dialect.PREFIX, made))
+        place = Mount(dialect.PREFIX, made)
+        place.path_regex = re.compile(place.path_regex.pattern, re.DOTALL)  # a line break is no end of a path
+        routes.append(place)
     routes += [dialects.links(outhaul.exports), dialects.keys(access)]
     router = dialects.Audited(Router(routes, redirect_slashes=False), outhaul.audit)
     places = [LINKS, dialects.WELL_KNOWN, *(dialect.PREFIX for dialect in found)]

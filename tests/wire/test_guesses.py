@@ -202,3 +202,11 @@ def test_addresses_with_a_slash_at_their_end_are_the_same(asker: Asker) -> None:
         plain, slashed = asker.call("GET", path), asker.call("GET", f"{path}/")
         assert plain.status_code == slashed.status_code == 200
         assert plain.json().keys() == slashed.json().keys()
+
+
+@pytest.mark.parametrize("path", ["/exports/%0Aa", "/events/%0Aa%0D/webhooks", "/%0A"])
+def test_addresses_with_a_line_break_are_answered_by_a_document_as_others_are(asker: Asker, path: str) -> None:
+    answer = asker.call("GET", path)
+    assert answer.status_code == 404
+    assert answer.headers["content-type"] == "application/vnd.api+json"
+    assert answer.json()["errors"][0]["code"] == "RECORD_NOT_FOUND"
