@@ -45,9 +45,9 @@ def calls() -> Calls:
     for kind in ("exports", "webhooks"):
         maker = made["post", f"/{kind}"]["responses"]["201"]
         maker["links"] = dict(_links(made, f"/{kind}/{{{kind[:-1]}_id}}", f"{kind[:-1]}_id", "/data/id"))
-    for kind in history.NAMES:
-        listed = made["get", f"/{kind}"]["responses"]["200"]
-        listed["links"] = dict(_links(made, f"/{kind}/{{event_id}}", "event_id", "/data/0/id"))
+    for kind in (*history.NAMES, "event_callbacks"):
+        listed, place = made["get", f"/{kind}"]["responses"]["200"], query.PLACES[kind]
+        listed["links"] = dict(_links(made, f"/{kind}/{{{place}}}", place, "/data/0/id"))
     return made
 
 
