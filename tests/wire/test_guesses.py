@@ -205,8 +205,25 @@ def test_addresses_with_a_slash_at_their_end_are_the_same(asker: Asker) -> None:
 
 
 @pytest.mark.parametrize("path", ["/exports/%0Aa", "/events/%0Aa%0D/webhooks", "/%0A"])
-def test_addresses_with_a_line_break_are_answered_by_a_document_as_others_are(asker: Asker, path: str) -> None:
+def test_addresses_with_a_line_break_are_answered_by_a_document_as_others_are(
+    asker: Asker, path: str
+) -> None:
     answer = asker.call("GET", path)
     assert answer.status_code == 404
     assert answer.headers["content-type"] == "application/vnd.api+json"
     assert answer.json()["errors"][0]["code"] == "RECORD_NOT_FOUND"
+
+
+def test_guess_the_key_of_a_relation_stays_beside_it_when_it_is_included(busy: Asker) -> None:
+    """By default it is all that is told of it; who asks for more loses nothing."""
+    asked = {"filters": {"id_eq": 2}}
+    (plain,), (whole,) = (
+        json.loads(
+            gzip.decompress(
+                busy.client.get(finished(busy, **asked, **more)["attributes"]["attachment_url"]).content
+            )
+        )
+        for more in ({}, {"includes": ["company"]})
+    )
+    assert plain == {"id": 2, "company_id": 1, "note": "note 2"}
+    assert whole == plain | {"company": {"id": 1, "name": "ALPHA"}}
