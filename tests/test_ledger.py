@@ -270,6 +270,9 @@ def test_tokens_are_found_by_hash_and_revoked_once(ledger: Ledger) -> None:
     found = ledger.find_token("hash-1")
     assert found
     assert found.used_at
+    assert (kept.stale, found.stale) == (True, False)
+    drafts.passes(ledger, "tokens", used_at=61)
+    assert [token.stale for token in ledger.list_tokens()] == [True]
     drafts.passes(ledger, "tokens", expires_at=3601)
     assert [token.expired for token in ledger.list_tokens()] == [True]
     assert ledger.revoke_token("id-1")

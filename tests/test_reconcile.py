@@ -252,6 +252,17 @@ def test_the_death_of_a_worker_is_acted_upon_at_once(ledger: Ledger, store: Any)
     assert engine.forgotten == [(made.id, 0, 1)]
 
 
+def test_a_nudge_leaves_to_the_next_tick_what_has_run_out(ledger: Ledger, store: Any) -> None:
+    silent = drafts.create(ledger)
+    claimed(ledger, only(ledger.admit(2)), "w9")
+    drafts.passes(ledger, "parts", lease_until=3_600)
+    fresh, engine = drafts.create(ledger), FakeEngine()
+    reconcile.once(ledger, engine, store, allow, whole=False)
+    assert [one["export"] for one in engine.delivered] == [fresh.id]
+    reconcile.once(ledger, engine, store, allow)
+    assert [one["export"] for one in engine.delivered] == [fresh.id, silent.id]
+
+
 def test_two_reconcilers_complete_an_export_once(ledger: Ledger, store: Any, done: Export) -> None:
     barrier = threading.Barrier(4)
 
@@ -341,7 +352,7 @@ def test_a_loop_acts_on_a_nudge_and_survives_a_failure(url: str, store: Any) -> 
         with reconcile.Loop(ledger, engine, store, allow) as loop:
             drafts.create(ledger, checked=False)
             loop.nudge()
-            assert broken.wait(10)
+            assert broken.wait(20)
             loop.nudge()
             drafts_delivered = threading.Event()
             while not engine.delivered:

@@ -155,7 +155,8 @@ class Access:
     def _known(self, found: Token | None) -> Caller:
         if found is None or found.expired or found.revoked_at:
             raise refusal()
-        self.ledger.touch_token(found.id)
+        if found.stale:
+            self.ledger.touch_token(found.id)
         return _caller(found)
 
     def grant(self, client_id: str, secret: str | None, scope: str | None = None) -> Grant:
@@ -170,7 +171,8 @@ class Access:
         assert self.keys
         now = int(time.time())
         token = self.keys.sign(_claims(client, granted) | {"test": self.test} | self._times(now))
-        self.ledger.touch_token(client.id)
+        if client.stale:
+            self.ledger.touch_token(client.id)
         return Grant(token, granted, now, self.lifetime)
 
     def end(self, client_id: str, secret: str | None, token: str) -> None:

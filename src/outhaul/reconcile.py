@@ -58,16 +58,17 @@ class Store(Protocol):
 Check = Callable[[str], None]  # raises when what the export of this id asks for is no longer offered
 
 
-def once(ledger: Ledger, engine: Engine, store: Store, check: Check, sender: str = "") -> None:
+def once(
+    ledger: Ledger, engine: Engine, store: Store, check: Check, sender: str = "", whole: bool = True
+) -> None:
     """Everything that is due now. Any process may do it at any time, several at once too. A fault with one export
-    holds up no other. `sender`: in whose name parts are delivered."""
-    for name in engine.deaths():
+    holds up no other. `sender`: in whose name parts are delivered. Not `whole`: without what is due because time has
+    passed, unless somebody has died."""
+    dead = engine.deaths()
+    for name in dead:
         ledger.bury(name)
-    ledger.lapse_snapshots()
-    ledger.lapse()
-    ledger.renew()
-    ledger.outdate()
-    ledger.let_go()
+    if whole or dead:
+        _elapse(ledger)
     for export_id in ledger.unchecked():
         _queue(ledger, export_id, check)
     for delivery in ledger.admit(engine.slots, engine.alive(), sender):
@@ -75,9 +76,18 @@ def once(ledger: Ledger, engine: Engine, store: Store, check: Check, sender: str
         engine.deliver(delivery.to_data(), delivery.holder, delivery.small)
     for export_id in ledger.closable():
         _close(ledger, store, export_id)
-    ledger.expire()
     for export_id in ledger.littered():
         _clear(ledger, store, export_id)
+
+
+def _elapse(ledger: Ledger) -> None:
+    """Each of these takes the ledger's write lock, so they are not for every nudge."""
+    ledger.lapse_snapshots()
+    ledger.lapse()
+    ledger.renew()
+    ledger.outdate()
+    ledger.let_go()
+    ledger.expire()
 
 
 def _queue(ledger: Ledger, export_id: str, check: Check) -> None:
@@ -251,7 +261,7 @@ def sweep(ledger: Ledger, store: Store) -> int:
 
 
 class Loop:
-    """Reconciles in a thread of its own: at every nudge, and twice a second without one."""
+    """Reconciles in a thread of its own: at every nudge what somebody has changed, and twice a second everything."""
 
     def __init__(self, ledger: Ledger, engine: Engine, store: Store, check: Check) -> None:
         self.name = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
@@ -284,18 +294,21 @@ class Loop:
 
     def _run(self) -> None:
         ledger, engine, store, check = self._tools
-        sweep_at = 0.0
+        whole_at = sweep_at = 0.0
         while not self._ended.is_set():
             self._due.clear()
+            whole = time.monotonic() >= whole_at
+            if whole:
+                whole_at = time.monotonic() + TICK
             try:
-                once(ledger, engine, store, check, self.name)
+                once(ledger, engine, store, check, self.name, whole)
                 if time.monotonic() >= sweep_at:
                     sweep_at = time.monotonic() + SWEEP
                     self._take_over()
                     sweep(ledger, store)
             except Exception:
                 log.exception("could not reconcile; trying again")
-            self._due.wait(TICK)
+            self._due.wait(max(0.0, whole_at - time.monotonic()))
 
     def _take_over(self) -> None:
         """What loops of this machine delivered that run no more would otherwise wait for its time to run out."""

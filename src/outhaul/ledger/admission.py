@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import asdict, dataclass
+from functools import lru_cache
 from typing import Any
 
 import sqlalchemy as sa
@@ -41,10 +42,10 @@ class Admission(Listing):
         name; `sender`: who delivers. At most two parts a slot are out, one of them for a single tenant less, and with
         three slots or more one slot is left to small exports."""
         with self._write("admit") as write:
-            waiting = write.execute(_waiting(2 * slots, self.terms.window, workers)).all()
+            waiting = write.execute(_waiting(2 * slots, self.terms.window, tuple(sorted(workers)))).all()
             if not waiting:
                 return ()
-            window = _Window(slots, write.execute(_out()).all())
+            window = _Window(slots, write.execute(OUT).all())
             return tuple(
                 delivery
                 for row in window.chosen(list(waiting))
@@ -146,8 +147,10 @@ def _holder() -> sa.ColumnElement[Any]:
     return sa.case((sa.and_(parts.c.n > 0, snapshots.c.own), snapshots.c.holder), else_=None)
 
 
-def _waiting(most: int, window: int, workers: Collection[str]) -> sa.Select[Any]:
-    """New parts, of each tenant only as many as could be admitted at once, from its oldest exports."""
+@lru_cache(maxsize=8)
+def _waiting(most: int, window: int, workers: Sequence[str]) -> sa.Select[Any]:
+    """New parts, of each tenant only as many as could be admitted at once, from its oldest exports. Kept, because to
+    put it together takes longer than to run it."""
     places = sa.func.dense_rank().over(
         partition_by=exports.c.tenant, order_by=[exports.c.created_at, exports.c.id]
     )
@@ -195,3 +198,6 @@ def _out() -> sa.Select[Any]:
         .subquery()
     )
     return sa.select(*each.c, sa.func.count().label("out")).group_by(*each.c)
+
+
+OUT = _out()

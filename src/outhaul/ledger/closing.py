@@ -55,10 +55,8 @@ class Closing(Upkeep):
 
     def closable(self) -> tuple[str, ...]:
         """Exports at work of which every part is done."""
-        planned = sa.exists().where(parts.c.export == exports.c.id, parts.c.n == 0, parts.c.state == "done")
         with self._read() as read:
-            found = sa.select(exports.c.id).where(states.at_work(), planned, ~states.unfinished())
-            return tuple(read.execute(found.order_by(exports.c.created_at)).scalars())
+            return tuple(read.execute(CLOSABLE).scalars())
 
     def facts(self, export_id: str) -> Facts | None:
         """What is recorded now; None when it has been removed or begins anew."""
@@ -135,6 +133,15 @@ class Closing(Upkeep):
             found = sa.select(exports.c.manifest).where(exports.c.id == export_id, states.present())
             key: str | None = read.execute(found).scalar_one_or_none()
             return key
+
+
+def _closable() -> sa.Select[str]:
+    planned = sa.exists().where(parts.c.export == exports.c.id, parts.c.n == 0, parts.c.state == "done")
+    found = sa.select(exports.c.id).where(states.at_work(), planned, ~states.unfinished())
+    return found.order_by(exports.c.created_at)
+
+
+CLOSABLE = _closable()
 
 
 def _done(row: Any) -> Done:

@@ -17,7 +17,7 @@ from outhaul.errors import Misconfigured
 from outhaul.ledger.tables import metadata
 from outhaul.ledger.terms import Terms
 
-HEAD = "0010"  # the newest revision in migrations/versions
+HEAD = "0011"  # the newest revision in migrations/versions
 LOCKS = {
     "migrate": 0x6F7574_01,
     "admit": 0x6F7574_02,
@@ -30,6 +30,7 @@ AWAY = (
     InterfaceError,
     PoolTimeout,
 )  # what a ledger raises that cannot be reached, or not in time
+READERS = 20  # connections of one process that read at the same time, at most
 PATIENCE = 15.0  # seconds to wait for another writer or a server that does not answer
 
 
@@ -163,8 +164,14 @@ def _sqlite(url: URL) -> tuple[sa.Engine, sa.Engine]:
         connect_args={"timeout": PATIENCE},
         hide_parameters=True,
     )
+    # All that readers open stay open: to open one takes longer than to read a row.
     reader = sa.create_engine(
-        url, pool_size=4, max_overflow=16, connect_args={"timeout": PATIENCE}, hide_parameters=True
+        url,
+        pool_size=READERS,
+        max_overflow=0,
+        pool_timeout=PATIENCE,
+        connect_args={"timeout": PATIENCE},
+        hide_parameters=True,
     )
     sa.event.listen(writer, "connect", _prepare)
     sa.event.listen(reader, "connect", _prepare)
@@ -194,7 +201,7 @@ def _postgresql(url: URL) -> sa.Engine:
         url.set(drivername="postgresql+psycopg"),
         pool_pre_ping=True,
         hide_parameters=True,
-        pool_size=4,
-        max_overflow=16,
+        pool_size=READERS // 2,
+        max_overflow=READERS // 2,
         connect_args={"connect_timeout": int(PATIENCE), "application_name": "outhaul ledger"},
     )

@@ -8,6 +8,7 @@ import secrets
 import string
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from functools import lru_cache
 from typing import Any
 
 import sqlalchemy as sa
@@ -27,6 +28,8 @@ from outhaul.plan import Plan
 
 ID_LENGTH = 10  # of 52 letters: as long as the ids of the APIs that we answer for
 AMENDABLE = frozenset({"reference", "reference_origin", "metadata"})
+LONE: sa.BindParameter[str] = sa.bindparam("lone")
+NAMES = sa.select(artifacts.c.name).where(artifacts.c.export == LONE).order_by(artifacts.c.n)
 
 
 class Exports(Snapshots):
@@ -107,7 +110,7 @@ class Exports(Snapshots):
     def get(self, export_id: str, sight: Sight = ALL) -> Export:
         """NotFound when it is not there, was removed, or is out of sight."""
         with self._read() as read:
-            row = read.execute(shown(alone=True).where(_seen(export_id, sight))).one_or_none()
+            row = read.execute(_lone(sight), {"lone": export_id}).one_or_none()
         if row is None:
             raise _missing(export_id)
         return shown_export(row)
@@ -214,9 +217,8 @@ class Exports(Snapshots):
 
     def artifact_names(self, export_id: str) -> tuple[str, ...]:
         """The names of what can be downloaded, without the layouts, which are long."""
-        wanted = sa.select(artifacts.c.name).where(artifacts.c.export == export_id).order_by(artifacts.c.n)
         with self._read() as read:
-            return tuple(read.execute(wanted).scalars())
+            return tuple(read.execute(NAMES, {"lone": export_id}).scalars())
 
     def artifacts(self, export_id: str, name: str | None = None) -> tuple[Artifact, ...]:
         """What can be downloaded, or the one of this name; empty until completed."""
@@ -275,6 +277,12 @@ def fragment_of(row: Any) -> Fragment:
         row.related,
         row.path,
     )
+
+
+@lru_cache
+def _lone(sight: Sight) -> sa.Select[Any]:
+    """One shown export in sight, of the id `lone`. Kept, because to put it together takes longer than to run it."""
+    return shown(alone=True).where(exports.c.id == LONE, in_sight(sight))
 
 
 def _seen(export_id: str, sight: Sight) -> sa.ColumnElement[bool]:

@@ -79,7 +79,7 @@ class Seen:
     def asked(self, condition: Condition) -> list[sa.ColumnElement[bool]]:
         """The condition in SQL, and beside it what an index can answer."""
         outer = condition.of if isinstance(condition, All) else (condition,)
-        near = [_near(one) for one in outer if isinstance(one, Test) and one.type is Type.INSTANT]
+        near = [_near(one) for one in outer if isinstance(one, Test)]
         return [
             expression(self._stored(condition), self, self.dialect),
             *(one for each in near for one in each),
@@ -108,7 +108,7 @@ class Seen:
 
     def _of_status(self, statuses: Sequence[Status]) -> Condition:
         """Of one of the statuses, or expired after one: an index finds the first, and mostly they are all."""
-        test = Test("kept", Type.TEXT, "text", "in", tuple(statuses))
+        test = Test("kept", Type.TEXT, "text", "eq" if len(statuses) == 1 else "in", tuple(statuses))
         if not {Status.COMPLETED, Status.FAILED, Status.INTERRUPTED} & {*statuses}:
             return test if statuses else Either(())
         gone = Test("kept", Type.TEXT, "text", "eq", (Status.EXPIRED,))
@@ -234,7 +234,11 @@ def _micros(text: str) -> int:
 
 
 def _near(test: Test) -> list[sa.ColumnElement[bool]]:
-    """Bounds on the stored seconds, a little wider than the test: what an index can answer."""
+    """What an index can answer of the test: a reference as it is, bounds on stored seconds, a little wider."""
+    if (test.column, test.op) == ("reference", "eq"):
+        return [exports.c.reference == test.values[0]]
+    if test.type is not Type.INSTANT:
+        return []
     seconds = [_micros(one) / 1e6 for one in test.values]
     low = exports.c[test.column] >= min(seconds, default=0) - SLACK
     high = exports.c[test.column] <= max(seconds, default=0) + SLACK

@@ -107,6 +107,7 @@ for name, columns in {
     "ix_exports_newest": ("created_at", "id"),
     "ix_exports_tenant_status": ("tenant", "status", "created_at"),
     "ix_exports_tenant_resource": ("tenant", "resource", "created_at"),
+    "ix_exports_tenant_reference": ("tenant", "reference", "created_at", "id", "deleted_at"),
 }.items():
     sa.Index(name, *(exports.c[column] for column in columns), sqlite_where=THERE, postgresql_where=THERE)
 GONE = exports.c.deleted_at.is_not(None)

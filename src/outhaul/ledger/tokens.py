@@ -21,8 +21,9 @@ USED_EVERY = (
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """A token, or an API client, as the ledger keeps it. `expired`: by the ledger's clock, at the time of reading.
-    `kind`: of a client, which signs in to be given tokens; None for a token itself."""
+    """A token, or an API client, as the ledger keeps it. `expired`: by the ledger's clock, at the time of reading; `stale`:
+    by the same, its use should be noted. `kind`: of a client, which signs in to be given tokens; None for a token
+    itself."""
 
     id: str
     name: str
@@ -35,6 +36,7 @@ class Token:
     revoked_at: datetime | None
     used_at: datetime | None
     expired: bool
+    stale: bool
     ceiling: Ceiling = UNLIMITED
     kind: str | None = None
 
@@ -75,7 +77,7 @@ class Tokens(Closing):
     def find_token(self, hash: str) -> Token | None:  # noqa: A002  # the column's name
         """The token with this hash, be it expired or revoked; None when there is none."""
         with self._read() as read:
-            row = read.execute(_seen().where(tokens.c.hash == hash, tokens.c.kind.is_(None))).one_or_none()
+            row = read.execute(HASHED, {"sought": hash}).one_or_none()
             return None if row is None else _token(row)
 
     def find_client(self, client_id: str, hash: str | None = None) -> Token | None:  # noqa: A002  # as above
@@ -96,13 +98,9 @@ class Tokens(Closing):
 
     def touch_token(self, token_id: str) -> None:
         """Note that it was used now, at most once a minute."""
-        stale = sa.or_(tokens.c.used_at.is_(None), tokens.c.used_at < now() - USED_EVERY)
-        wanted = tokens.c.id == token_id
-        with self._read() as read:
-            if read.execute(sa.select(tokens.c.id).where(wanted, stale)).first() is None:
-                return
+        noted = tokens.update().where(tokens.c.id == token_id, _stale()).values(used_at=now())
         with self._write() as write:
-            write.execute(tokens.update().where(wanted, stale).values(used_at=now()))
+            write.execute(noted)
 
     def list_tokens(self, *, clients: bool = False) -> tuple[Token, ...]:
         """All tokens, or all API clients, oldest first."""
@@ -143,7 +141,15 @@ def _are(clients: bool) -> sa.ColumnElement[bool]:
 
 def _seen() -> sa.Select[Any]:
     expired = sa.and_(tokens.c.expires_at.is_not(None), tokens.c.expires_at <= now())
-    return sa.select(tokens, expired.label("expired"))
+    return sa.select(tokens, expired.label("expired"), _stale().label("stale"))
+
+
+def _stale() -> sa.ColumnElement[bool]:
+    return sa.or_(tokens.c.used_at.is_(None), tokens.c.used_at < now() - USED_EVERY)
+
+
+# Asked with every request, and kept because to put it together takes longer than to run it.
+HASHED = _seen().where(tokens.c.hash == sa.bindparam("sought"), tokens.c.kind.is_(None))
 
 
 def _token(row: Any) -> Token:
@@ -159,6 +165,7 @@ def _token(row: Any) -> Token:
         revoked_at=maybe(row.revoked_at),
         used_at=maybe(row.used_at),
         expired=bool(row.expired),
+        stale=bool(row.stale),
         ceiling=Ceiling(row.max_records, row.max_bytes),
         kind=row.kind,
     )

@@ -16,6 +16,13 @@ from outhaul.ledger.database import moved
 from outhaul.ledger.events import tell
 from outhaul.ledger.tables import exports, fragments, parts, snapshots
 
+# Asked at every nudge, and kept because to put it together takes longer than to run it.
+UNCHECKED = (
+    sa.select(exports.c.id)
+    .where(exports.c.status.in_(states.WAITING), exports.c.checked.is_(False), states.present())
+    .order_by(exports.c.created_at)
+)
+
 
 class Upkeep(Admission):
     """Time passes. Any process may take these steps, several at once too."""
@@ -43,10 +50,7 @@ class Upkeep(Admission):
     def unchecked(self) -> tuple[str, ...]:
         """Exports that wait for a look at their plan, oldest first."""
         with self._read() as read:
-            found = sa.select(exports.c.id).where(
-                exports.c.status.in_(states.WAITING), exports.c.checked.is_(False), states.present()
-            )
-            return tuple(read.execute(found.order_by(exports.c.created_at)).scalars())
+            return tuple(read.execute(UNCHECKED).scalars())
 
     def refuse(self, export_id: str, error: Mapping[str, Any]) -> bool:
         """An active export cannot go on: it has failed, and its instant is let go."""

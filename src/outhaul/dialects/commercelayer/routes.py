@@ -131,8 +131,9 @@ def signed_in(request: Request) -> Caller:
 SignedIn = Annotated[Caller, Depends(signed_in)]
 
 
-def acceptable(request: Request, _: SignedIn) -> None:
+async def acceptable(request: Request, _: SignedIn) -> None:
     """406 when the asker takes nothing that we speak; several lines of the header are one."""
+    # On the event loop, since among many requests each way to a thread and back costs more than this.
     told = ",".join(request.headers.getlist("accept")).split(",")
     wanted = {kind.partition(";")[0].strip().lower() for kind in told} - {""}
     if wanted and not ACCEPTED & wanted:
