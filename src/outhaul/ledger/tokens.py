@@ -21,9 +21,9 @@ USED_EVERY = (
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """A token, or an API client, as the ledger keeps it. `expired`: by the ledger's clock, at the time of reading; `stale`:
-    by the same, its use should be noted. `kind`: of a client, which signs in to be given tokens; None for a token
-    itself."""
+    """A token, or an API client, as the ledger keeps it. `expired`: by the ledger's clock, at the time of reading;
+    `stale`: by the same, its use should be noted. `kind`: of a client, which signs in to be given tokens; None for a
+    token itself."""
 
     id: str
     name: str
