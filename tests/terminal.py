@@ -1,15 +1,21 @@
-"""The program as somebody types it, in a process of its own."""
+"""The program as somebody types it, in a process of its own or, where that is not what is tried, in this one."""
 
 from __future__ import annotations
 
+import io
 import os
 import sqlite3
 import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import Any
+
+import pytest
+
+from outhaul import cli
 
 PROGRAM = Path(sys.executable).with_name("outhaul")
 ROWS = 300
@@ -47,6 +53,17 @@ def outhaul(at: Path, *arguments: object, **more: str) -> subprocess.CompletedPr
         timeout=100,
         check=False,
     )
+
+
+def here(at: Path, *arguments: object, **more: str) -> subprocess.CompletedProcess[str]:
+    """As `outhaul`, without the start of a process: for commands that begin none themselves."""
+    asked, out, err = [*map(str, arguments)], io.StringIO(), io.StringIO()
+    with pytest.MonkeyPatch.context() as patch, redirect_stdout(out), redirect_stderr(err):
+        patch.chdir(at)
+        for name, value in environment(**more).items():
+            patch.setenv(name, value)
+        code = cli.run(asked)
+    return subprocess.CompletedProcess(asked, code, out.getvalue(), err.getvalue())
 
 
 def until(true: Callable[[], Any], what: str, patience: float = 60) -> Any:

@@ -16,7 +16,7 @@ import pytest
 from outhaul import cli
 from outhaul.commands._options import people
 from outhaul.errors import Misconfigured, OuthaulError, Refused, SourceAway, StoreFull, Unproven
-from tests.terminal import PROGRAM, environment, fill, outhaul, until
+from tests.terminal import PROGRAM, environment, fill, here, outhaul, until
 
 
 @pytest.fixture(scope="module")
@@ -150,13 +150,13 @@ def test_tokens_are_made_listed_and_revoked(tmp_path: Path) -> None:
     assert made.returncode == 0, made.stderr
     token = made.stdout.strip()
     assert len(token) == 46
-    listed = outhaul(tmp_path, "token", "list")
+    listed = here(tmp_path, "token", "list")
     assert token not in listed.stdout
     token_id, *_ = listed.stdout.splitlines()[1].split()
     assert "tenant 7, read only" in listed.stdout
     assert "a, b" in listed.stdout
-    assert outhaul(tmp_path, "token", "revoke", token_id).returncode == 0
-    assert "revoked" in outhaul(tmp_path, "token", "list").stdout
+    assert here(tmp_path, "token", "revoke", token_id).returncode == 0
+    assert "revoked" in here(tmp_path, "token", "list").stdout
 
 
 def test_the_doctor_says_what_is_not_well(shop: str, tmp_path: Path) -> None:
@@ -198,7 +198,7 @@ def test_the_doctor_prints_the_grants_of_a_least_rights_role(postgres_url: str, 
 
 def test_the_ledger_is_migrated_on_demand(tmp_path: Path) -> None:
     for _ in range(2):
-        done = outhaul(tmp_path, "migrate", "--state", "state")
+        done = here(tmp_path, "migrate", "--state", "state")
         assert done.returncode == 0, done.stderr
     assert (tmp_path / "state" / "ledger.db").exists()
 

@@ -50,7 +50,7 @@ def fill(url: str) -> None:
         connection.execute(sa.text("INSERT INTO lines VALUES (:order, :place, :price, :note)"), lines)
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.heavy)])
 def source(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     url = (
         f"sqlite:///{tmp_path}/any.db"
@@ -67,9 +67,11 @@ def sqlite_source(tmp_path: Path) -> str:
     return url
 
 
-def test_the_demo_proves_any_database(
-    source: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+def test_the_demo_proves_any_database_and_asks_no_proxy_for_this_machine(
+    source: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
     assert demo.run(source, tmp_path / ".demo") == 0
     said = capsys.readouterr().out
     lines = sum(n % 7 for n in range(ORDERS))
@@ -81,14 +83,6 @@ def test_the_demo_proves_any_database(
     ):
         assert re.search(pattern, said), said
     assert "NO" not in said
-
-
-def test_proxies_of_the_user_are_not_asked_for_this_machine(
-    sqlite_source: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"):
-        monkeypatch.setenv(name, "http://127.0.0.1:9")
-    assert demo.run(sqlite_source, tmp_path / ".demo") == 0
 
 
 def after_verifying(monkeypatch: pytest.MonkeyPatch, act: Callable[[], None]) -> None:

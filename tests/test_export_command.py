@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 from pyarrow import parquet
 
-from tests.terminal import PROGRAM, ROWS, environment, fill, outhaul, until
+from tests.terminal import PROGRAM, ROWS, environment, fill, here, outhaul, until
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +37,7 @@ def test_an_export_writes_its_file_and_its_proof_and_nothing_else(shop: str, tmp
     assert done.stdout == ""
     assert "complete and proven" in done.stderr
     assert sorted(path.name for path in tmp_path.iterdir()) == ["out"]
-    checked = outhaul(tmp_path, "verify", "out/manifest.json", "--deep")
+    checked = here(tmp_path, "verify", "out/manifest.json", "--deep")
     assert checked.returncode == 0, checked.stdout
 
 
@@ -59,7 +59,7 @@ def test_numbered_files_are_complete_files(shop: str, tmp_path: Path) -> None:
     assert len(files) >= 3
     assert files[0].name == "orders-001.json"
     assert [row["id"] for file in files for row in json.loads(file.read_text())] == list(range(1, ROWS + 1))
-    assert outhaul(tmp_path, "verify", "out").returncode == 0
+    assert here(tmp_path, "verify", "out").returncode == 0
 
 
 def test_parts_of_parquet_are_numbered_files_without_being_asked_for(shop: str, tmp_path: Path) -> None:
@@ -72,7 +72,7 @@ def test_parts_of_parquet_are_numbered_files_without_being_asked_for(shop: str, 
     assert [row["id"] for file in files for row in parquet.read_table(file).to_pylist()] == [
         *range(1, ROWS + 1)
     ]
-    assert outhaul(tmp_path, "verify", "out", "--deep").returncode == 0
+    assert here(tmp_path, "verify", "out", "--deep").returncode == 0
 
 
 def test_a_second_export_takes_the_place_of_the_first(shop: str, tmp_path: Path) -> None:
@@ -80,7 +80,7 @@ def test_a_second_export_takes_the_place_of_the_first(shop: str, tmp_path: Path)
         done = outhaul(tmp_path, "export", shop, "orders", "--filter", f"id_lteq={wanted}", "-o", "out")
         assert done.returncode == 0, done.stderr
         assert len(json.loads((tmp_path / "out" / "orders.json").read_text())) == wanted
-    assert outhaul(tmp_path, "verify", "out").returncode == 0
+    assert here(tmp_path, "verify", "out").returncode == 0
 
 
 def test_what_a_killed_export_has_left_is_removed(shop: str, tmp_path: Path) -> None:
@@ -103,7 +103,9 @@ def endless(tmp_path: Path) -> str:
     return f"sqlite:///{tmp_path}/endless.db"
 
 
-@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize(
+    "sent", [signal.SIGINT, signal.SIGTERM, pytest.param(signal.SIGHUP, marks=pytest.mark.heavy)]
+)
 def test_an_interrupted_export_leaves_nothing_half(sent: signal.Signals, tmp_path: Path) -> None:
     source = endless(tmp_path)
     process = subprocess.Popen(

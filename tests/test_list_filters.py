@@ -198,7 +198,7 @@ def test_a_predicate_finds_what_the_slow_reader_finds_in_what_is_shown(shown: Sh
             continue
         pool = ["true", "false"] if predicate in FLAGS else shown.pool(name)
         several = op.takes in {"many", "several"}
-        pool = pool[:: max(1, len(pool) // 4)]  # four of them; the next test draws from all
+        pool = pool[:: max(1, len(pool) // 2)]  # two of them; the next test draws from all
         for texts in [list(pair) for pair in pairwise(pool)] if several else [[one] for one in pool]:
             value = json.dumps(texts) if several else texts[0]
             found = shown.found((f"{name}_{predicate}", value))

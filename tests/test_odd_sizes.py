@@ -20,7 +20,7 @@ from tests.databases import Database
 from tests.slow_reader import rows
 
 COLUMNS = 1_500
-PART = 40_000
+PART = 60_000
 
 
 @pytest.fixture(params=["postgresql", "sqlite"])

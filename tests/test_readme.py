@@ -116,7 +116,12 @@ def test_no_line_of_the_readme_is_left_out_here() -> None:
     assert len(EXPORT) == 1
 
 
-@pytest.mark.parametrize("line", SERVE)
+def test_one_can_serve_a_database_of_postgresql(place: Path, environment: dict[str, str]) -> None:
+    with served(SERVE[1], place, environment):
+        assert "2 resources of postgresql" in (place / "serve.log").read_text()
+
+
+@pytest.mark.parametrize("line", [SERVE[0], pytest.param(SERVE[1], marks=pytest.mark.heavy)])
 def test_one_can_serve_ask_follow_download_and_verify(
     line: str, place: Path, environment: dict[str, str]
 ) -> None:

@@ -14,7 +14,7 @@ from random import Random
 
 import pytest
 
-from tests.terminal import PROGRAM, environment, outhaul, until
+from tests.terminal import PROGRAM, environment, here, outhaul, until
 
 MANY = 3_000
 CHILDREN = ("--include", "lines", "--nested", "lines=files")
@@ -99,7 +99,7 @@ def killed_and_resumed(tmp_path: Path, kills: int, count: int, *more: str) -> No
 
 def test_an_export_with_child_files_killed_at_random_moments_goes_on_where_it_was(tmp_path: Path) -> None:
     killed_and_resumed(tmp_path, 3, 15_000, *CHILDREN)
-    assert outhaul(tmp_path, "verify", "--deep", "out/manifest.json").returncode == 0
+    assert here(tmp_path, "verify", "--deep", "out/manifest.json").returncode == 0
 
 
 @pytest.mark.heavy

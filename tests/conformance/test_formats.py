@@ -265,6 +265,14 @@ def peak(form: ModuleType, parents: int, each: int, size: int, own: int) -> tupl
     return fed, megabytes
 
 
+@pytest.mark.parametrize(
+    "form",
+    [
+        pytest.param(name, marks=pytest.mark.heavy if name == "ndjson" else ())  # as json, but for its frame
+        for name in siblings.names(formats)
+    ],
+    indirect=True,
+)
 def test_memory_stays_flat_over_giant_parents_and_giant_rows(form) -> None:
     _, least = peak(form, 10, 2, 10, 10)
     for case in [(1, 1_000_000, 40, 10), (150, 50, 20_000, 10), (12, 1, 10, 10_000_000)]:

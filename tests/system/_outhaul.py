@@ -21,6 +21,7 @@ import psutil
 
 from tests import documented
 from tests.system import _oracle
+from tests.terminal import here
 
 PROGRAM = Path(sys.executable).with_name("outhaul")
 SOURCE_FOLDER = Path(__file__).parents[2] / "src" / "outhaul"
@@ -40,10 +41,11 @@ def siblings(folder: str) -> list[str]:
 
 def until(true: Callable[[], T], what: str, patience: float = PATIENCE) -> T:
     """Wait until something is true and give it back; a deadline, never a fixed sleep."""
-    deadline = time.monotonic() + patience
+    begun = time.monotonic()
     while not (value := true()):
-        assert time.monotonic() < deadline, f"not in {patience} s: {what}"
-        time.sleep(0.01)
+        waited = time.monotonic() - begun
+        assert waited < patience, f"not in {patience} s: {what}"
+        time.sleep(min(0.01 + waited / 20, 0.2))  # to look costs the service time
     return value
 
 
@@ -353,9 +355,9 @@ class Service:
 
     def asker(self, *args: str) -> Asker:
         """Make a token by the command line, as an administrator would; `--all-tenants` when nothing is said."""
-        done = command("token", "create", *(args or ("--all-tenants",)), at=self.home, settings=self.settings)
-        assert done.code == 0, done.said
-        return Asker(self, token_in(done.out))
+        done = here(self.home, "token", "create", *(args or ("--all-tenants",)), **environment(self.settings))
+        assert done.returncode == 0, done.stderr
+        return Asker(self, token_in(done.stdout))
 
     def http(self, method: str, path: str, **more: Any) -> httpx.Response:
         return self.client.request(method, self.url + path, **more)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -133,11 +134,11 @@ def test_numbered_files_hold_every_line_once(any_form: str, database: str, psql:
 
 
 def test_a_table_without_rows_is_a_readable_empty_file(
-    form: str, database: str, psql: str, tmp_path: Path
+    any_form: str, database: str, psql: str, tmp_path: Path
 ) -> None:
-    run = _outhaul.export(database, "empties", tmp_path, format=form).complete()
-    assert run.rows() == [] if form != "csv" else len(_oracle.read_csv(run.data)) == 1
-    check_flat(form, run.data, database, psql, all_of(form, "empties"))
+    run = _outhaul.export(database, "empties", tmp_path, format=any_form).complete()
+    assert run.rows() == [] if any_form != "csv" else len(_oracle.read_csv(run.data)) == 1
+    check_flat(any_form, run.data, database, psql, all_of(any_form, "empties"))
 
 
 def test_a_table_of_one_column_keeps_its_null_rows(form: str, asker: Asker, database: str, psql: str) -> None:
@@ -280,9 +281,15 @@ def latin1(postgres_server: Server) -> Iterator[str]:
         connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
 
 
-def test_a_latin1_database_comes_out_as_utf8(form: str, latin1: str, psql: str, tmp_path: Path) -> None:
-    run = _outhaul.export(latin1, "wörter", tmp_path, format=form).complete()
-    check_flat(form, run.data, latin1, psql, 'SELECT * FROM "wörter" ORDER BY id')
+@pytest.fixture(scope="module")
+def latin1_asker(latin1: str, room: Path) -> Iterator[Asker]:
+    with _outhaul.serving(latin1, room / "latin1", workers=1) as service:
+        yield service.asker()
+
+
+def test_a_latin1_database_comes_out_as_utf8(form: str, latin1: str, latin1_asker: Asker, psql: str) -> None:
+    data = latin1_asker.file(latin1_asker.create("wörter", form))
+    check_flat(form, data, latin1, psql, 'SELECT * FROM "wörter" ORDER BY id')
 
 
 ODD_SETTINGS = (
@@ -296,9 +303,17 @@ ODD_SETTINGS = (
 )
 
 
-def test_settings_of_the_database_change_no_value(
-    form: str, postgres_server: Server, psql: str, tmp_path: Path
-) -> None:
+@dataclass(frozen=True, slots=True)
+class Odd:
+    """A table in a database of odd settings: asked for there, and as it was before they were made."""
+
+    asker: Asker
+    copied: bytes
+    rows: list[_oracle.Pairs]
+
+
+@pytest.fixture(scope="module")
+def odd(postgres_server: Server, psql: str, room: Path) -> Iterator[Odd]:
     name = f"odd_{uuid4().hex}"
     with postgres_server.database(name) as url:
         with psycopg.connect(url, autocommit=True) as connection:
@@ -306,13 +321,18 @@ def test_settings_of_the_database_change_no_value(
                 "CREATE TABLE odd AS SELECT n AS id, 0.1::float8 + n AS f, timestamptz '2026-01-01 00:00:00Z' AS t, "
                 "'\\x00ff'::bytea AS b, interval '1 day 2 hours' AS i, 'é' AS w FROM generate_series(1, 100) n"
             )
-        expected = _oracle.copied(psql, url, "SELECT * FROM odd ORDER BY id", tmp_path)
-        expected_rows = _oracle.rows_as_json(url, "SELECT * FROM odd ORDER BY id")
+        copied = _oracle.copied(psql, url, "SELECT * FROM odd ORDER BY id", room)
+        rows = _oracle.rows_as_json(url, "SELECT * FROM odd ORDER BY id")
         with psycopg.connect(url, autocommit=True) as connection:
             for setting in ODD_SETTINGS:
                 connection.execute(f"ALTER DATABASE {name} SET {setting}")
-        run = _outhaul.export(url, "odd", tmp_path, format=form).complete()
-        if form == "csv":
-            assert run.data == expected
-        else:
-            assert run.rows() == expected_rows
+        with _outhaul.serving(url, room / "odd", workers=1) as service:
+            yield Odd(service.asker(), copied, rows)
+
+
+def test_settings_of_the_database_change_no_value(form: str, odd: Odd) -> None:
+    data = odd.asker.file(odd.asker.create("odd", form))
+    if form == "csv":
+        assert _oracle.plain(data) == odd.copied
+    else:
+        assert _oracle.rows(form, data) == odd.rows

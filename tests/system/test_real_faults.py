@@ -41,16 +41,29 @@ def big_postgres(server: Server) -> str:
     return _shop.fill_postgres(server.url_of("shop"), BIG)
 
 
-@pytest.fixture
-def line(big_postgres: str) -> Iterator[tuple[Proxy, str]]:
+@pytest.fixture(scope="module")
+def between(big_postgres: str) -> Iterator[Proxy]:
+    """The line to the server of this module, slow enough that it can be cut in mid-stream."""
     address = urlsplit(big_postgres)
     with proxy(str(address.hostname), int(address.port or 5432), rate=4_000_000) as between:
-        yield between, big_postgres.replace(f":{address.port}/", f":{between.port}/")
+        yield between
 
 
 @pytest.fixture
-def asker(line: tuple[Proxy, str], tmp_path: Path) -> Iterator[Asker]:
-    with _outhaul.serving(line[1], tmp_path, workers=2, part_bytes=PARTS, lease="2s") as service:
+def line(big_postgres: str, between: Proxy) -> Iterator[tuple[Proxy, str]]:
+    yield between, _by(between, big_postgres)
+    between.closed = between.stalled = False
+
+
+def _by(between: Proxy, url: str) -> str:
+    return url.replace(f":{urlsplit(url).port}/", f":{between.port}/")
+
+
+@pytest.fixture(scope="module")
+def asker(big_postgres: str, between: Proxy, room: Path) -> Iterator[Asker]:
+    """Of a service that lives through all that befalls its source."""
+    source = _by(between, big_postgres)
+    with _outhaul.serving(source, room / "service", workers=2, part_bytes=PARTS, lease="2s") as service:
         yield service.asker()
 
 
@@ -71,6 +84,7 @@ def test_a_line_cut_once_in_mid_stream_costs_nothing(line: tuple[Proxy, str], as
         assert sorted(_oracle.numbers(found, "id")) == list(range(1, BIG.orders + 1))
 
 
+@pytest.mark.heavy  # to the service a server that is killed is the same
 def test_a_line_that_stays_cut_fails_in_words_and_starts_again(line: tuple[Proxy, str], asker: Asker) -> None:
     export_id = asker.create("orders", includes=["line_items"])
     running(asker, export_id)
@@ -113,6 +127,7 @@ def test_a_source_killed_in_mid_stream_fails_in_words_and_starts_again(server: S
     started_again(asker, export_id, "orders", BIG.orders)
 
 
+@pytest.mark.heavy  # the quick one is in tests/crash
 def test_a_source_restarted_in_mid_stream_costs_nothing_or_says_so(server: Server, asker: Asker) -> None:
     export_id = asker.create("orders")
     running(asker, export_id)
@@ -170,6 +185,7 @@ def test_a_statement_timeout_is_lifted_or_said_in_words(slow: str, big_postgres:
         assert len(_oracle.rows("json", asker.file(export_id))) == 20
 
 
+@pytest.mark.heavy  # to the service a timeout is the same
 def test_a_statement_that_an_administrator_ends_is_said_in_words(
     slow: str, big_postgres: str, tmp_path: Path
 ) -> None:
