@@ -8,6 +8,9 @@ PYTHON ?= $(shell for name in python3 python3.14 python3.13 python3.12 python3.1
 UV := scripts/uv
 IN := .venv/bin
 SCALE ?= 0.1
+SECONDS := 60
+EXPORTS ?= 1000000
+LEDGER ?= sqlite
 # program:Debian package
 PROGRAMS := chromium:chromium node:nodejs
 HEAVY_PROGRAMS := soffice:libreoffice-calc-nogui
@@ -17,7 +20,7 @@ COMPILE = $(UV) pip compile --quiet --universal --python-version 3.11 --generate
 # One more than there are cores: some tests wait for leases and slow lines.
 PYTEST = $(IN)/python -m pytest --numprocesses $$(( $$(nproc 2>/dev/null || sysctl -n hw.ncpu) + 1 )) --maxprocesses 8 --dist worksteal
 
-.PHONY: help setup check format test test-all wheel demo bench lock clean programs
+.PHONY: help setup check format test test-all wheel demo bench load lock clean programs
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1	\2/p' $(MAKEFILE_LIST) | expand -t 16
@@ -51,6 +54,9 @@ demo: setup $(if $(SOURCE),,.venv/.demo) ## a shop's data, served, exported and 
 
 bench: setup .peers/.ready ## speed beside other ways; SCALE=0.1, ROWS=flat-csv,parquet for some
 	$(IN)/python -m bench --scale $(SCALE) --rows '$(ROWS)'
+
+load: setup ## many callers at once, ledgers of a million exports; SECONDS=60, EXPORTS=1000000, LEDGER=postgresql
+	$(IN)/python -m bench.load --seconds $(SECONDS) --large $(EXPORTS) --ledger $(LEDGER)
 
 lock: .clients/.ready ## pin the newest versions that pyproject.toml allows, with hashes
 	$(COMPILE) --group tools --no-deps -o requirements-tools.lock

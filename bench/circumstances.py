@@ -48,16 +48,28 @@ def facts(
     server, *values = [row[0] for row in shown if row]
     settings = [f"{name} = {value}" for name, value in zip(SETTINGS, values, strict=True)]
     return {
-        "when": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
-        "commit": _commit(),
-        "machine": f"{os.cpu_count()} cores ({_processor()}), {platform.system()} {platform.release()}",
-        "load before": ", ".join(f"{each:.2f}" for each in load),
-        "Python": platform.python_version(),
+        **here(load),
         "packages": ", ".join(f"{name} {version(name)}" for name in PACKAGES),
         "peers": ", ".join((*_peers(environment), *_programs(environment))) or "none is installed",
         "database": f"PostgreSQL {server} on the same machine, over TCP; {', '.join(settings)}",
         **data,
     }
+
+
+def here(load: Sequence[float]) -> dict[str, str]:
+    """Of every run: when, of what, and on which machine."""
+    return {
+        "when": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
+        "commit": _commit(),
+        "machine": f"{os.cpu_count()} cores ({_processor()}), {platform.system()} {platform.release()}",
+        "load before": loads(load),
+        "Python": platform.python_version(),
+    }
+
+
+def loads(load: Sequence[float]) -> str:
+    """The machine's load over one, five and fifteen minutes."""
+    return ", ".join(f"{each:.2f}" for each in load)
 
 
 def _peers(environment: Mapping[str, str]) -> list[str]:
@@ -86,8 +98,8 @@ def _commit() -> str:
         )
         return done.stdout.strip()
 
-    # The page itself is written by every run: it alone does not make a tree dirty.
-    changed = git("status", "--porcelain", "--", "../src", ":!RESULTS.md", ".")
+    # The pages themselves are written by every run: they alone do not make a tree dirty.
+    changed = git("status", "--porcelain", "--", "../src", ":!RESULTS.md", ":!LOAD.md", ".")
     return (git("rev-parse", "--short", "HEAD") or "unknown") + (
         " with changes not committed" if changed else ""
     )

@@ -21,6 +21,8 @@ medians. *Client* is the CPU time of the processes that make the output, *databa
 *memory* the peak of the summed PSS of the former. A peer that takes more than {slow} times as long as
 Outhaul's quickest way is timed in one round only.
 
+Many callers at once, and ledgers of a million exports: see [LOAD.md](LOAD.md).
+
 - *data plane alone*: a plan's parts from the source to the disk, by processes that are ready when the clock starts.
 - *service*: from the request to `completed`, over HTTP, on a service that runs: with ledger, snapshot, two counts,
   fsync, SHA-256 and manifest. Memory is that of the whole service.

@@ -1,0 +1,139 @@
+"""`python -m bench.load`: very many callers at once, and ledgers of very many exports, into bench/LOAD.md."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, closing, contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from uuid import uuid4
+
+import psutil
+
+from bench import circumstances, load_page
+from bench.crowd import Asked, Seen
+from bench.ledgers import grow
+from bench.load_page import Sizes
+from bench.measure import ROOT
+from bench.places import RESOURCE, Place, place, tenants
+from bench.sizes import Asker, compare
+from tests import postgres
+
+CROWDED = 10  # organizations among which the callers of the crowd are
+MANY, ONE = 100, 1  # organizations that share the exports of a ledger
+
+
+class Run:
+    """One run, by what was asked on the command line; `server`: where ledgers are, if they are not SQLite's."""
+
+    def __init__(self, asked: argparse.Namespace, server: postgres.Server | None) -> None:
+        self._asked, self._server = asked, server
+        self._folder = Path(asked.folder).absolute()
+
+    def crowd(self) -> Seen:
+        """By a process of its own, which takes none of the service's time."""
+        with self._place("crowd", CROWDED) as at:
+            asked = Asked(
+                *(at.service.address, list(at.tokens), RESOURCE),
+                *(self._asked.clients, self._asked.seconds, self._asked.poll),
+            )
+            done = subprocess.run(
+                [sys.executable, "-m", "bench.crowd"],
+                input=json.dumps(asdict(asked)),
+                stdout=subprocess.PIPE,
+                text=True,
+                check=True,
+                cwd=ROOT,
+            )
+        return Seen(**json.loads(done.stdout))
+
+    def sizes(self, organizations: int) -> Sizes:
+        """The same calls against a small and a large ledger that so many organizations share."""
+        both = (self._asked.small, self._asked.large)
+        with ExitStack() as opened:
+            small, large = (
+                opened.enter_context(self._grown(f"{name}-{organizations}", many, organizations))
+                for name, many in zip(("small", "large"), both, strict=True)
+            )
+            return Sizes(organizations, *both, tuple(compare(small, large, self._asked.rounds)))
+
+    @contextmanager
+    def _grown(self, name: str, many: int, organizations: int) -> Iterator[Asker]:
+        """A caller of a service whose ledger holds so many exports. It was grown while no service ran."""
+        with self._ledger() as ledger:
+            with self._at(name, organizations, ledger) as at, closing(Asker(at)) as asker:
+                pattern, url = asker.export()[0], at.ledger
+            grow(url, pattern, many - 1, tenants(organizations))
+            print(f"{name}: {many:,} exports", flush=True)
+            with self._at(name, organizations, ledger) as at, closing(Asker(at)) as asker:
+                asker.look()
+                yield asker
+        shutil.rmtree(self._folder / name)
+
+    @contextmanager
+    def _place(self, name: str, organizations: int) -> Iterator[Place]:
+        with self._ledger() as ledger, self._at(name, organizations, ledger) as at:
+            yield at
+
+    @contextmanager
+    def _ledger(self) -> Iterator[str]:
+        if self._server is None:
+            yield ""
+            return
+        with self._server.database(f"ledger_{uuid4().hex}") as url:
+            yield url
+
+    @contextmanager
+    def _at(self, name: str, organizations: int, ledger: str) -> Iterator[Place]:
+        with place(self._folder / name, organizations, ledger) as at:
+            yield at
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """0 when every request of the crowd was answered, and none with 5xx; else 1."""
+    asked = _parser().parse_args(arguments)
+    about = circumstances.here(psutil.getloadavg())
+    folder = Path(asked.folder).absolute()
+    shutil.rmtree(folder, ignore_errors=True)
+    with ExitStack() as opened:
+        opened.callback(shutil.rmtree, folder, ignore_errors=True)
+        server = None
+        if asked.ledger == "postgresql":
+            server = postgres.Server.make(next(iter(postgres.binaries())), postgres.new_home("load"))
+            opened.callback(server.remove)
+        run = Run(asked, server)
+        seen = run.crowd()
+        print(load_page.summary(seen), flush=True)
+        sizes = [run.sizes(organizations) for organizations in (MANY, ONE)] if asked.large else []
+    about |= {
+        "load after": circumstances.loads(psutil.getloadavg()),
+        "ledger": load_page.LEDGERS[asked.ledger],
+    }
+    asked.page.write_text(load_page.page(about, asked.clients, asked.poll, seen, sizes))
+    return int(seen.broken > 0)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m bench.load", description=__doc__)
+    add = parser.add_argument
+    add("--clients", type=int, default=100, help="callers at once")
+    add("--seconds", type=float, default=60, help="how long they go on")
+    add(
+        "--poll", type=float, default=1, help="seconds after which each asks again whether its export is done"
+    )
+    add("--small", type=int, default=10_000, help="exports in the smaller ledger")
+    add("--large", type=int, default=1_000_000, help="exports in the larger ledger; 0 for callers alone")
+    add("--rounds", type=int, default=40, help="how often each call is timed against each ledger")
+    add("--ledger", choices=("sqlite", "postgresql"), default="sqlite", help="where the ledgers are")
+    add("--folder", default=ROOT / "tmp" / "load", help="where all is kept; emptied, then removed")
+    add("--page", type=Path, default=ROOT / "bench" / "LOAD.md", help="where results go")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())
