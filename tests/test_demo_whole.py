@@ -146,6 +146,7 @@ def until(true: Callable[[], bool]) -> None:
         time.sleep(0.01)
 
 
+@pytest.mark.heavy
 def test_a_demo_that_was_killed_runs_again_and_ends_what_was_left(sqlite_source: str, tmp_path: Path) -> None:
     folder = tmp_path / ".demo"
     record = folder / "serve.pid"

@@ -111,7 +111,7 @@ def test_every_delivery_reaches_one_child_and_each_end_is_a_nudge(children: Call
     for part in range(20):
         run.engine.deliver(delivery(part))
     until(lambda: run.all_parts() == list(range(20)))
-    assert run.nudged.wait(10)
+    assert run.nudged.wait(20)
 
 
 def test_children_that_nobody_needs_are_not_started(children: Callable[..., Children]) -> None:

@@ -60,7 +60,7 @@ def test_a_connection_that_the_server_ends_is_told_at_once_in_the_servers_words(
         keeper.turn()
         return found(ledger, ended_of).state == "lost"
 
-    until(told, patience=5)
+    until(told)
     error = found(ledger, ended_of).error
     assert error
     assert "administrator command" in error["message"]

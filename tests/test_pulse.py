@@ -51,7 +51,7 @@ def beating(ledger: Ledger) -> Iterator[tuple[Pulse, list[str]]]:
 
 
 def asked_again(ledger: Ledger, times: int) -> None:
-    deadline, wanted = time.monotonic() + 10, ledger.asked + times
+    deadline, wanted = time.monotonic() + 20, ledger.asked + times
     while ledger.asked < wanted:
         assert time.monotonic() < deadline, "the pulse has stopped asking"
         time.sleep(0.01)

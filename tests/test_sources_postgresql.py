@@ -132,7 +132,7 @@ def test_cancel_ends_a_statement_from_another_thread(postgres_url: str, database
 
 
 def _wait_until_gone(database: Any) -> None:
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + 20
     ours = "application_name LIKE 'outhaul %' AND datname = current_database()"
     running = f"SELECT count(*) FROM pg_stat_activity WHERE {ours}"
     while database.execute(running).fetchone()[0]:

@@ -286,7 +286,7 @@ def test_an_answer_that_takes_too_long_is_none(drips: bool) -> None:
                 callbacks.post(
                     f"http://127.0.0.1:{listener.getsockname()[1]}/", b"", {}, LOOPBACK, timeout=0.5
                 )
-            assert time.monotonic() - begun < 3
+            assert time.monotonic() - begun < 20
         finally:
             ended.set()
             thread.join()

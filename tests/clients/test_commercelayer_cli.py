@@ -121,12 +121,14 @@ def test_it_creates_an_export_waits_for_it_and_saves_its_file(cli: Cli) -> None:
     assert text.startswith("[\n    {\n")
 
 
+@pytest.mark.heavy
 def test_it_saves_fields_as_csv(cli: Cli) -> None:
     cli.type("exports:create", "-t", "skus", "-f", "code,name", "--csv", "--blind", "-X", "deep/er/skus.csv")
     with (cli.home / "deep/er/skus.csv").open(newline="") as file:
         assert {row["code"]: row["name"] for row in csv.DictReader(file)} == skus(cli.sandbox)
 
 
+@pytest.mark.heavy
 def test_it_lists_shows_and_interrupts_exports(cli: Cli) -> None:
     made = cli.sandbox.create(resource_type="line_items", reference="GROUP-1")["id"]
     until(lambda: cli.sandbox.get(made)["progress"], "progress")
@@ -150,6 +152,7 @@ def test_it_does_not_wait_for_ever_for_an_export_that_fails(cli: Cli) -> None:
     assert (ended["status"], *ended["errors_log"]) == ("failed", "UnreadableValue")
 
 
+@pytest.mark.heavy
 def test_it_says_in_its_own_words_what_was_refused(cli: Cli) -> None:
     create = ("exports:create", "-x", "none", "-t")
     assert "No skus found" in cli.type(*create, "skus", "-w", "code_eq=none", status=1)

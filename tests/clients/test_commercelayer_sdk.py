@@ -80,7 +80,9 @@ class Sdk:
         return until(there, f"{export_id} has ended")
 
 
-@pytest.fixture(scope="module", params=[NEWEST, OLDER], ids=["newest", "7.10"])
+@pytest.fixture(
+    scope="module", params=[NEWEST, pytest.param(OLDER, marks=pytest.mark.heavy)], ids=["newest", "7.10"]
+)
 def node(request: pytest.FixtureRequest, clients: Path, sandbox: Sandbox) -> Iterator[Sdk]:
     command = [
         clients / "bin" / "node",
