@@ -53,7 +53,8 @@ def environment(settings: Mapping[str, Any] | None = None) -> dict[str, str]:
     """The environment of a run: ours, without what other tests or people have set for Outhaul or PostgreSQL."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("OUTHAUL_", "PG"))}
     ours = {f"OUTHAUL_{name.upper()}": str(value) for name, value in (settings or {}).items()}
-    return kept | {"OUTHAUL_MIN_FREE": "0", "NO_COLOR": "1", "COLUMNS": "200"} | ours
+    plain = {"OUTHAUL_MIN_FREE": "0", "OUTHAUL_WORKERS": "1", "NO_COLOR": "1", "COLUMNS": "200"}
+    return kept | plain | ours
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +129,12 @@ def command(
         **more,
     )
     return Run(done.returncode, done.stdout.decode(), done.stderr.decode(), folder or at)
+
+
+def inside(*args: object, at: Path, folder: Path | None = None) -> Run:
+    """As `command`, without the start of a process: for what begins none itself, as a refusal or `verify`."""
+    done = here(at, *args, **environment())
+    return Run(done.returncode, done.stdout, done.stderr, folder or at)
 
 
 def export_args(source: str, resource: str, output: Path, **options: Any) -> list[str]:

@@ -40,7 +40,7 @@ def copy(whole: Path, tmp_path: Path) -> Path:
 
 
 def verify(folder: Path) -> Run:
-    return _outhaul.command("verify", folder / "manifest.json", at=folder.parent, folder=folder)
+    return _outhaul.inside("verify", folder / "manifest.json", at=folder.parent, folder=folder)
 
 
 def files(folder: Path) -> list[Path]:
