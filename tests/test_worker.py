@@ -300,8 +300,8 @@ def test_a_table_that_changes_between_two_parts_is_read_anew_or_named(
     export_id = ask(ledger, orders, part_bytes=20_000)
     worker = begin(orders)
     run(ledger, worker, most=2)
-    worker.rest()
     with psycopg.connect(orders, autocommit=True) as connection:
+        connection.execute("SET lock_timeout = '20s'")
         connection.execute(change)
     run(ledger, worker)
     ledger.renew()

@@ -76,9 +76,7 @@ class Worker:
         self._store = store
         self._name = name
         self._held: dict[str, Reader] = {}
-        self._last: Reader | None = (
-            None  # under an instant that a keeper holds; the next part may be of it too
-        )
+        self._last: Reader | None = None  # of an instant that a keeper holds; the next part may be of it too
         self.pulse = Pulse(ledger, name)
         self.stuck = False
 
@@ -168,12 +166,13 @@ class Worker:
         self._read_joined(lease, plan, snapshot.snapshot, owed)
 
     def _read_joined(self, lease: Lease, plan: Plan, snapshot: str | None, owed: Owed) -> None:
-        """A part under an instant that a keeper holds, by the session of the part before where that was of it too."""
+        """A part under an instant that a keeper holds, in a transaction of its own: locks held from part to part would
+        keep a migration waiting, and all traffic behind it. The connection may be that of the last part.
+        """
         export_id, generation = lease.part.export, lease.part.generation
         if self._last and self._last.generation != generation:
             self.rest()
         reader, self._last = self._last, None
-        new = reader is None
         if reader is None:
             source = siblings.load(sources, plan.source)
             session = source.connect(self._place.url, label(export_id, generation))
@@ -182,10 +181,10 @@ class Worker:
             )
         try:
             with self.pulse.watching([lease], reader.session):
-                if new:
-                    reader.session.begin(snapshot)
-                    reader.compare()
+                reader.session.begin(snapshot)
+                reader.compare()
                 self._write(lease, reader, owed)
+            reader.session.end()
             self._last, reader = reader, None
         finally:
             if reader:
