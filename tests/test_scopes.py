@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from outhaul.errors import NotSignedIn
 from outhaul.export import Scope
 from outhaul.scopes import claimed, granted
 
@@ -29,7 +30,8 @@ RESOLVED = {
         ("market:code:europe", (EUROPE,)),
         ("market:id:a market:id:b market:id:a", (Scope("market", "id", ("a", "b")),)),
         ("market:id:a market:code:europe", (Scope("market", "id", ("a",)), EUROPE)),
-        ("market:id:a market:all", ()),
+        ("market:id:a market:all", (Scope("market", "id", ("a",)),)),
+        ("market:all market:code:europe", (EUROPE,)),
         ("market:all stock_location:id:x", (Scope("stock_location", "id", ("x",)),)),
         ("store:id:all", (Scope("store", "id", ("all",)),)),
         ("openid market:id:a", (Scope("market", "id", ("a",)),)),
@@ -47,6 +49,8 @@ def test_words_name_markets_stock_locations_and_stores(words: str, scopes: tuple
         ({}, ()),
         ({"scope": None, "market": None}, ()),
         ({"scope": "market:all"}, ()),
+        ({"scope": ["market:id:a market:all"]}, (Scope("market", "id", ("a",)),)),
+        ({"scope": "market:all", "market": {"id": "abc"}}, (Scope("market", "id", ("abc",)),)),
         ({"scope": ["market:code:europe", "openid"]}, (EUROPE,)),
         ({"scope": "market:code:europe"}, (EUROPE,)),
         (
@@ -72,9 +76,22 @@ def test_the_ids_that_an_issuer_has_found_go_before_its_words(
     assert claimed(claims) == scopes
 
 
-@pytest.mark.parametrize("odd", [{"x": 1}, [{"x": 1}], [["a"]], True, "", [None]], ids=str)
-def test_what_is_no_id_never_widens_what_a_token_is_for(odd: Any) -> None:
-    (scope,) = claimed({"scope": "market:id:a", "market": {"id": odd}})
-    assert (scope.kind, scope.by) == ("market", "id")
-    assert scope.values
-    assert "a" not in scope.values
+ODD: tuple[Any, ...] = ({"x": 1}, [{"x": 1}], [["a"]], True, "", [None], [""], 1.5)
+
+
+@pytest.mark.parametrize(
+    "claims",
+    [
+        *({"scope": "market:id:a", "market": {"id": odd}} for odd in ODD),
+        *({"market": {"id": ["a"], "stock_location_ids": odd}} for odd in ODD),
+        *({"scope": "market:all", "market": odd} for odd in ("abc", "", ["m1"], [], 7, False, True)),
+        {"market": {"ids": ["a"]}},
+        *({"scope": odd} for odd in (7, True, {"market": "a"}, [7], [["market:id:a"]], [None])),
+    ],
+    ids=str,
+)
+def test_a_token_whose_claims_are_not_understood_is_refused_rather_than_narrowed_by_nothing(
+    claims: dict[str, Any],
+) -> None:
+    with pytest.raises(NotSignedIn):
+        claimed(claims)

@@ -222,6 +222,45 @@ def test_another_issuers_token_is_narrowed_by_its_claims(house: House, resource:
 
 
 @pytest.mark.parametrize(
+    "claims",
+    [
+        {"market": "abc", "scope": ""},
+        {"market": ["euMKT"]},
+        {"market": {"id": {"x": 1}}},
+        {"market": {"id": [["euMKT"]]}},
+        {"market": {"id": ["euMKT"], "stock_location_ids": True}},
+    ],
+    ids=str,
+)
+def test_a_market_claim_that_is_none_signs_nobody_in(house: House, claims: dict[str, Any]) -> None:
+    token = house.other.token(**claims)
+    assert Bearer(house, token).call("GET", "/exports").status_code == 401
+    told = house.http.get("/oauth/tokeninfo", headers={"Authorization": f"Bearer {token}"})
+    assert told.status_code == 401
+    assert told.json()["errors"][0]["code"] == "INVALID_TOKEN"
+
+
+@pytest.mark.parametrize(
+    ("market", "markets", "locations"),
+    [
+        (EUROPE, ["euMKT"], ["north"]),
+        ({"id": "abc"}, ["abc"], []),
+        ({"id": 5, "stock_location_ids": 7}, ["5"], ["7"]),
+        ({"id": None, "stock_location_ids": []}, [], []),
+    ],
+    ids=str,
+)
+def test_tokeninfo_tells_the_ids_of_another_issuers_token(
+    house: House, market: dict[str, Any], markets: list[str], locations: list[str]
+) -> None:
+    token = house.other.token(market=market)
+    told = house.http.get("/oauth/tokeninfo", headers={"Authorization": f"Bearer {token}"})
+    assert told.status_code == 200, told.text
+    found = told.json()["token"]
+    assert (found["market_ids"], found["stock_location_ids"]) == (markets, locations)
+
+
+@pytest.mark.parametrize(
     ("scope", "resource", "more"),
     [
         ("market:id:euMKT", "tags", {}),

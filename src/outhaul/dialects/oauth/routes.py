@@ -19,6 +19,7 @@ from starlette.responses import JSONResponse
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
+from outhaul import scopes
 from outhaul.access import Access
 from outhaul.dialects import Limited, each_once
 from outhaul.errors import NotAllowed, NotSignedIn, OuthaulError, WrongValue
@@ -211,15 +212,15 @@ def _is_text(value: Any) -> bool:
 
 def _told(claims: Mapping[str, Any], caller: Caller) -> dict[str, Any]:
     """What the dashboard asks before it offers anything: kind and rights of a token."""
-    application, market = claims.get("application") or {}, claims.get("market") or {}
+    application, ids = claims.get("application") or {}, scopes.resolved(claims)
     changes = caller.exports and not caller.read_only
     rights = {"create": changes, "destroy": changes, "read": caller.exports, "update": changes}
     role = "admin" if changes else "read_only" if caller.exports else "none"
     return {
         "token": {
             "test": bool(claims.get("test")),
-            "market_ids": list(market.get("id") or ()),
-            "stock_location_ids": list(market.get("stock_location_ids") or ()),
+            "market_ids": list(ids.get("id", ())),
+            "stock_location_ids": list(ids.get("stock_location_ids", ())),
             "lifespan": max(0, int(claims["exp"] - time.time())),
         },
         "role": {"id": role, "kind": role, "name": role.replace("_", " ").capitalize()},
