@@ -5,6 +5,7 @@ from __future__ import annotations
 import stat
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -12,8 +13,8 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from outhaul.errors import Misconfigured, NotFound, WrongState
-from outhaul.export import MOVES, Artifact, Sight, Status
+from outhaul.errors import Misconfigured, NotFound, WrongState, WrongValue
+from outhaul.export import MOVES, Artifact, Caller, Draft, Selection, Sight, Status
 from outhaul.ledger import Ledger, NewToken, Terms, Verdict
 from tests import drafts
 from tests.drafts import claimed, create, fragment, only, plan_out, states
@@ -277,3 +278,45 @@ def test_tokens_are_found_by_hash_and_revoked_once(ledger: Ledger) -> None:
     assert [token.expired for token in ledger.list_tokens()] == [True]
     assert ledger.revoke_token("id-1")
     assert not ledger.revoke_token("id-1")
+
+
+@dataclass(frozen=True, slots=True)
+class LaterSelection(Selection):
+    """As a later version may have it."""
+
+    depth: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class LaterDraft(Draft):
+    """As a later version may have it."""
+
+    colour: str = "none"
+
+
+def test_a_key_names_one_export_of_a_caller_in_a_tenant_and_of_one_in_none(ledger: Ledger) -> None:
+    draft = Draft((Selection("orders"),))
+    found = {}
+    for tenant in ("acme", "bolt", None):
+        caller = Caller("issuer/name", "Ann", tenant, all_tenants=tenant is None)
+        made = [
+            ledger.create(caller=caller, draft=draft, plan=drafts.plan(), matched=None, key="k").id
+            for _ in range(2)
+        ]
+        assert made[0] == made[1]
+        found[made[0]] = ledger.get(made[0]).tenant
+    assert sorted(map(str, found.values())) == ["None", "acme", "bolt"]
+
+
+def test_a_key_knows_its_request_again_in_a_later_version(ledger: Ledger) -> None:
+    caller = Caller("key-1", "Ann", "acme")
+    draft = Draft((Selection("orders", filters={"id_gt": 1}),), reference="r")
+    made = ledger.create(caller=caller, draft=draft, plan=drafts.plan(), matched=None, key="k")
+    selection = LaterSelection("orders", filters={"id_gt": 1})
+    same = ledger.keyed(caller, "k", LaterDraft((selection,), reference="r"))
+    assert same
+    assert same.id == made.id
+    with pytest.raises(WrongValue):
+        ledger.keyed(caller, "k", LaterDraft((selection,), reference="r", colour="red"))
+    with pytest.raises(WrongValue):
+        ledger.keyed(caller, "k", LaterDraft((LaterSelection("orders", depth=2),), reference="r"))

@@ -12,6 +12,7 @@ import jwt
 import pytest
 
 from outhaul.ledger.tables import exports
+from tests.issuing import authority
 from tests.served import ROWS, Asker, of_shop, served, shop
 
 GOLDEN = json.loads((Path(__file__).parent / "commercelayer" / "errors.json").read_text())
@@ -169,6 +170,23 @@ def test_a_key_belongs_to_its_token_and_ends_with_its_export(asker: Asker) -> No
     again = sent(asker, "mine", reference="y")
     assert again.status_code == 201
     assert again.json()["data"]["id"] != first
+
+
+@pytest.mark.parametrize("attributes", [{}, {"reference": "x"}])
+def test_a_key_of_one_application_is_another_in_another_organization(
+    place: Path, attributes: dict[str, Any]
+) -> None:
+    with authority() as other:
+        for asker in asleep(place, f"organizations-{len(attributes)}", trusted_issuers=[other.url]):
+            made = {}
+            for organization, wanted in (("1", {}), ("2", attributes)):
+                asker.token = other.token(organization={"id": organization})
+                answer = sent(asker, "a key", **wanted)
+                assert answer.status_code == 201, answer.text
+                made[organization] = answer.json()["data"]["id"]
+                assert sent(asker, "a key", **wanted).json()["data"]["id"] == made[organization]
+                assert count(asker) == 1
+            assert made["1"] != made["2"]
 
 
 @pytest.mark.parametrize("key", ["", "x" * 256, "a\tb"])

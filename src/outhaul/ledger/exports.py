@@ -7,7 +7,7 @@ import json
 import secrets
 import string
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import MISSING, asdict, fields
 from functools import lru_cache
 from typing import Any
 
@@ -89,7 +89,9 @@ class Exports(Snapshots):
     def keyed(self, caller: Caller, key: str, draft: Draft) -> Export | None:
         """The export that this caller has asked for under this key, as long as there is one; WrongValue when the key
         came with another draft."""
-        ours = sa.and_(exports.c.caller == caller.id, exports.c.key == key, states.present())
+        # An issuer may use one name in several tenants.
+        named = sa.and_(_of_tenant(caller.tenant), exports.c.caller == caller.id)
+        ours = sa.and_(named, exports.c.key == key, states.present())
         with self._read() as read:
             found = read.execute(sa.select(exports.c.id, exports.c.asked).where(ours)).one_or_none()
         if found is None:
@@ -101,7 +103,7 @@ class Exports(Snapshots):
                 where=("key",),
                 wrong=key,
             )
-        return self.get(found.id)
+        return self.get(found.id, Sight(caller.tenant, caller.resources))
 
     def _exists(self, export_id: str) -> bool:
         with self._read() as read:
@@ -239,16 +241,27 @@ def _first(row: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _digest(draft: Draft, scopes: Sequence[Scope]) -> str:
-    asked = [asdict(draft), *(asdict(one) for one in scopes)]
-    return hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()
+    asked = json.dumps([draft, *scopes], default=_said, sort_keys=True)
+    return hashlib.sha256(asked.encode()).hexdigest()
+
+
+def _said(noun: Any) -> dict[str, Any]:
+    """What differs from the defaults: the same in a later version, whose nouns have more fields."""
+    given = {}
+    for field in fields(noun):
+        default = field.default if field.default_factory is MISSING else field.default_factory()
+        if getattr(noun, field.name) != default:
+            given[field.name] = getattr(noun, field.name)
+    return given
 
 
 def _room(write: sa.Connection, tenant: str | None, most: int | None) -> None:
     """TooMuch when as many exports of the tenant wait or run as may."""
     if most is None:
         return
-    ours = exports.c.tenant.is_(None) if tenant is None else exports.c.tenant == tenant
-    going = sa.select(sa.func.count()).where(ours, exports.c.status.in_(list(ACTIVE)), states.present())
+    going = sa.select(sa.func.count()).where(
+        _of_tenant(tenant), exports.c.status.in_(list(ACTIVE)), states.present()
+    )
     active = write.execute(going).scalar_one()
     if active >= most:
         raise TooMuch(
@@ -257,6 +270,10 @@ def _room(write: sa.Connection, tenant: str | None, most: int | None) -> None:
             where=("status",),
             facts={"value": active, "limit": most, "rule": "too_many_at_once"},
         )
+
+
+def _of_tenant(tenant: str | None) -> sa.ColumnElement[bool]:
+    return exports.c.tenant.is_(None) if tenant is None else exports.c.tenant == tenant
 
 
 PLANNING = {"n": 0, "generation": 1, "selection": 0, "format": "", "range": {}, "state": "new"}

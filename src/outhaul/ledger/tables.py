@@ -113,9 +113,14 @@ for name, columns in {
 GONE = exports.c.deleted_at.is_not(None)
 sa.Index("ix_exports_gone", exports.c.deleted_at, sqlite_where=GONE, postgresql_where=GONE)
 KEYED = sa.and_(exports.c.key.is_not(None), THERE)
-sa.Index(
-    "ix_exports_key", exports.c.caller, exports.c.key, unique=True, sqlite_where=KEYED, postgresql_where=KEYED
-)
+UNOWNED = sa.and_(exports.c.tenant.is_(None), KEYED)
+# Two, because no NULL is equal to another.
+for name, columns, where in (
+    ("ix_exports_tenant_key", ("tenant", "caller", "key"), KEYED),
+    ("ix_exports_unowned_key", ("caller", "key"), UNOWNED),
+):
+    keys = (exports.c[column] for column in columns)
+    sa.Index(name, *keys, unique=True, sqlite_where=where, postgresql_where=where)
 
 # Every resource that an export reads, its includes too: a caller limited to some must be allowed all of them.
 reads = sa.Table(
