@@ -68,10 +68,11 @@ WANTED = {
 
 
 def until(true: Callable[[], Any], what: str, patience: float = PATIENCE) -> Any:
-    deadline = time.monotonic() + patience
+    begun = time.monotonic()
     while not (value := true()):
-        assert time.monotonic() < deadline, f"not in {patience} s: {what}"
-        time.sleep(0.01)
+        waited = time.monotonic() - begun
+        assert waited < patience, f"not in {patience} s: {what}"
+        time.sleep(min(0.01 + waited / 50, 0.1))  # to look costs time that the workers could use
     return value
 
 

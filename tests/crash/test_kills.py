@@ -217,7 +217,7 @@ def test_interrupt_and_start_twice_lose_nothing(
         if house.ended(export_id):
             break  # quicker than we look
         done = house.ledger.interrupt(export_id).parts_done
-        until(lambda: "running" not in drafts.states(house.ledger, export_id), "running parts see it", 5)
+        until(lambda: "running" not in drafts.states(house.ledger, export_id), "running parts see it")
         assert house.ledger.get(export_id).parts_done <= done + 2
         house.ledger.start(export_id)
     found = house.complete(export_id, expected)
@@ -235,10 +235,10 @@ def test_the_statement_of_an_export_that_is_stopped_is_gone(
     asked = """SELECT count(*) FROM pg_stat_activity
                WHERE application_name LIKE %s AND application_name NOT LIKE '%%keeper%%'"""
     with psycopg.connect(shops["postgresql"], autocommit=True) as connection:
-        until(lambda: connection.execute(asked, (f"%{export_id}%",)).fetchone() == (0,), "no session", 5)
+        until(lambda: connection.execute(asked, (f"%{export_id}%",)).fetchone() == (0,), "no session")
     if way == "remove":
-        until(lambda: not list(house.store.keys(f"{export_id}/")), "its files are gone", 5)
-        until(lambda: not house.ledger.littered(), "it is forgotten", 5)
+        until(lambda: not list(house.store.keys(f"{export_id}/")), "its files are gone")
+        until(lambda: not house.ledger.littered(), "it is forgotten")
 
 
 def shake(house: House, expected: Undisturbed, kills: int, seed: int) -> None:

@@ -33,7 +33,11 @@ def wanted() -> list[tuple[str, str, list[str]]]:
     ]
 
 
-@pytest.fixture(scope="module", params=SOURCES or ["postgresql"])
+# The quick kills on SQLite are in tests/crash.
+@pytest.fixture(
+    scope="module",
+    params=[pytest.param(name, marks=pytest.mark.heavy if name == "sqlite" else ()) for name in SOURCES],
+)
 def source(request: pytest.FixtureRequest, filled: Callable[[str, Shop], str]) -> Iterator[str]:
     """A shop; PostgreSQL behind a line slow enough that there is always something to kill."""
     url = filled(request.param, SHOP)
@@ -218,7 +222,7 @@ def test_sigterm_ends_the_service_in_time_and_leaves_nobody(service: Service) ->
     assert service.process is not None
     service.process.terminate()
     assert service.process.wait(20) in {0, -15, 143}
-    until(lambda: not any(each.is_running() for each in family), "all children are gone", 5)
+    until(lambda: not any(each.is_running() for each in family), "all children are gone", 20)
     service.start()
     finish(asker, export_id)
 

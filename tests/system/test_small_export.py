@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import pytest
 from tests.system import _oracle, _outhaul
 from tests.system._outhaul import Asker
 from tests.system._shop import Shop
-from tests.system.conftest import SOURCES
+from tests.system.conftest import FORMATS, SOURCES
 
 SHOP = Shop(customers=40, orders=100)
 
@@ -22,8 +23,21 @@ def asker(request: pytest.FixtureRequest, filled: Callable[[str, Shop], str], ro
         yield service.asker()
 
 
-@pytest.mark.parametrize("includes", [[], ["customer", "line_items.sku"]], ids=["flat", "nested"])
-def test_both_ways_give_the_same_bytes(form: str, includes: list[str], asker: Asker, tmp_path: Path) -> None:
+INCLUDES = {"flat": [], "nested": ["customer", "line_items.sku"]}
+# What the quick tests take: each format, and each source twice.
+OFTEN = {("sqlite", "csv", "nested"), ("sqlite", "json", "flat")}
+OFTEN |= {("postgresql", "parquet", "nested"), ("postgresql", "ndjson", "flat")}
+
+
+def ways(*more: tuple[str, ...]) -> list[Any]:
+    """(source, format, ...), all of them."""
+    found = product(SOURCES, FORMATS, *more)
+    return [pytest.param(*way, marks=() if way in OFTEN else pytest.mark.heavy) for way in found]
+
+
+@pytest.mark.parametrize(("asker", "form", "nested"), ways(tuple(INCLUDES)), indirect=["asker"])
+def test_both_ways_give_the_same_bytes(form: str, nested: str, asker: Asker, tmp_path: Path) -> None:
+    includes = INCLUDES[nested]
     served = asker.file(asker.create("orders", form, includes=includes))
     packed: dict[str, Any] = {} if form in _oracle.TYPED else {"compress": "gzip"}
     run = _outhaul.export(
@@ -38,15 +52,15 @@ def test_both_ways_give_the_same_bytes(form: str, includes: list[str], asker: As
     assert len(_oracle.rows(form, served)) == SHOP.orders
 
 
-def test_filters_and_fields_mean_the_same_on_both_ways(form: str, asker: Asker, tmp_path: Path) -> None:
+def test_filters_and_fields_mean_the_same_on_both_ways(any_form: str, asker: Asker, tmp_path: Path) -> None:
     filters = {"total_gteq": "1000", "customer_name_not_null": True, "number_or_note_cont": "ALPHA"}
     fields = ["number", "total", "customer.name"]
-    served = _oracle.plain(asker.file(asker.create("orders", form, fields=fields, filters=filters)))
+    served = _oracle.plain(asker.file(asker.create("orders", any_form, fields=fields, filters=filters)))
     run = _outhaul.export(
         asker.service.source,
         "orders",
         tmp_path,
-        format=form,
+        format=any_form,
         fields=",".join(fields),
         filter=[
             f"{name}={str(value).lower() if value is True else value}" for name, value in filters.items()
@@ -56,4 +70,4 @@ def test_filters_and_fields_mean_the_same_on_both_ways(form: str, asker: Asker, 
     expected = [
         n for n in range(1, SHOP.orders + 1) if n % 2 == 0 and float(f"{n * 31}.{n % 100:02}") >= 1000
     ]
-    assert len(_oracle.rows(form, served)) == len(expected)
+    assert len(_oracle.rows(any_form, served)) == len(expected)

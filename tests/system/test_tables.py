@@ -66,7 +66,7 @@ def sorted_lines(data: bytes) -> tuple[bytes, list[bytes]]:
 
 def verified(run: Run) -> Run:
     run.complete()
-    checked = _outhaul.command("verify", "--deep", run.folder / "manifest.json", at=run.folder)
+    checked = _outhaul.inside("verify", "--deep", run.folder / "manifest.json", at=run.folder)
     assert checked.code == 0, checked.said
     return run
 
@@ -233,7 +233,7 @@ def test_the_command_writes_a_file_each_and_verifies_it(source: str, filled, tmp
         assert lines == [["" if one is None else str(one) for one in row] for row in there]
     damaged = run.folder / "orders.line_items.csv"
     damaged.write_bytes(damaged.read_bytes().replace(b"\n1", b"\n2", 1))
-    checked = _outhaul.command("verify", run.folder, at=run.folder)
+    checked = _outhaul.inside("verify", run.folder, at=run.folder)
     assert checked.code == 1
     assert "orders.line_items.csv" in checked.said
 
