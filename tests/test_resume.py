@@ -16,7 +16,7 @@ import pytest
 
 from tests.terminal import PROGRAM, environment, here, outhaul, until
 
-MANY = 3_000
+MANY = 10_000  # parts enough that a kill after the first comes before the last
 CHILDREN = ("--include", "lines", "--nested", "lines=files")
 
 
