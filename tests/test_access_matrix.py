@@ -14,7 +14,7 @@ from outhaul.app import Outhaul
 from outhaul.dialects._described import ref
 from outhaul.dialects.commercelayer import hooks, related
 from outhaul.dialects.commercelayer import told as history
-from outhaul.dialects.commercelayer.routes import router
+from outhaul.dialects.commercelayer.routes import polled, router
 from outhaul.export import Caller
 from outhaul.ledger.callbacks import record
 from outhaul.ledger.tokens import Token
@@ -258,7 +258,10 @@ TOKENS: dict[str, Callable[[House], str]] = {
     "another issuer's integration": lambda house: house.foreign(iss="https://elsewhere.example.com"),
 }
 
-ROUTES = (*router.routes, *history.router.routes, *hooks.router.routes, *related.router.routes)
+ROUTES = (
+    *(*polled.routes, *router.routes),
+    *(*history.router.routes, *hooks.router.routes, *related.router.routes),
+)
 LISTS = ("events", "event_stores", "versions")
 
 # Every GET of one export, whoever adds it: each must answer each caller as the others do.

@@ -72,7 +72,8 @@ def test_every_dialect_with_a_document_has_one_that_can_be_made() -> None:
 def calls() -> set[tuple[str, str]]:
     """Method and path of everything that the service answers."""
     found = set()
-    for router in (routes.router, told.router, related.router, hooks.router, callers.router, openapi.router):
+    beside = (told.router, related.router, hooks.router, callers.router, openapi.router)
+    for router in (routes.polled, routes.router, *beside):
         for route in router.routes:
             found |= {(method, f"/api{route.path}") for method in route.methods}  # type: ignore[attr-defined]  # all are of calls
     for route in oauth.build(None, None, max_body=1).app.routes:  # type: ignore[arg-type,attr-defined]  # nothing is asked of them

@@ -59,14 +59,30 @@ def tell(write: sa.Connection, export_id: str, name: str, who: Who = OURSELVES, 
     if isinstance(who, Caller):
         by = {"application": dict(who.application), "owner": dict(who.owner)}
         who, data = who.id, data | ({"by": by} if any(by.values()) else {})
-    tenant = sa.select(exports.c.tenant).where(exports.c.id == export_id).scalar_subquery()
-    told = events.insert().values(export=export_id, tenant=tenant, name=name, who=who, data=data)
-    number = write.execute(told.returning(events.c.id)).scalar_one()
-    ours = sa.or_(webhooks.c.tenant.is_(None), webhooks.c.tenant == tenant)
+    told = {"of": export_id, "what": name}
+    number = write.execute(TOLD, told | {"by": who, "more": data}).scalar_one()
+    write.execute(WANTED, told | {"number": number})
+
+
+def _told() -> sa.Executable:
+    more = sa.bindparam("more", type_=events.c.data.type)
+    row = {"export": OF, "tenant": TENANT, "name": WHAT, "who": sa.bindparam("by"), "data": more}
+    return events.insert().values(row).returning(events.c.id)
+
+
+def _wanted() -> sa.Insert:
+    """To the outbox of every webhook that wants to know."""
+    ours = sa.or_(webhooks.c.tenant.is_(None), webhooks.c.tenant == TENANT)
     due = sa.case((webhooks.c.opened_at.is_not(None), NEVER), else_=now())
-    wanting = sa.select(webhooks.c.id, sa.literal(number, sa.BigInteger), due).where(
-        webhooks.c.event == name, ours, webhooks.c.disabled_at.is_(None)
+    wanting = sa.select(webhooks.c.id, sa.bindparam("number", type_=sa.BigInteger), due).where(
+        webhooks.c.event == WHAT, ours, webhooks.c.disabled_at.is_(None)
     )
     # Locked, so that a circuit which closes meanwhile is either seen here, or sees what is added here.
     wanting = wanting.with_for_update(read=True, of=webhooks)
-    write.execute(deliveries.insert().from_select(["webhook", "event", "due_at"], wanting))
+    return deliveries.insert().from_select(["webhook", "event", "due_at"], wanting)
+
+
+# Of every transition, and kept because to put them together takes longer than to run them.
+OF, WHAT = sa.bindparam("of", type_=sa.Text), sa.bindparam("what", type_=sa.Text)
+TENANT = sa.select(exports.c.tenant).where(exports.c.id == OF).scalar_subquery()
+TOLD, WANTED = _told(), _wanted()
