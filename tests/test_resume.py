@@ -103,6 +103,7 @@ def test_an_export_with_child_files_killed_at_random_moments_goes_on_where_it_wa
 
 
 @pytest.mark.heavy
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize("more", [(), CHILDREN])
 def test_an_export_killed_twenty_times_goes_on_where_it_was(tmp_path: Path, more: tuple[str, ...]) -> None:
     killed_and_resumed(tmp_path, 20, 80_000, *more)
