@@ -47,8 +47,8 @@ def courier(ledger: Ledger, keys: Sequence[str] = KEYS) -> Courier:
     return Courier(ledger, Webhooks(ledger, keys, LOOPBACK), {"": write})
 
 
-def hook(ledger: Ledger, url: str, event: str = "created") -> tuple[Webhook, str]:
-    return Webhooks(ledger, KEYS, LOOPBACK).create(ANN, "", {"event": event, "url": url})
+def hook(ledger: Ledger, url: str, event: str = "created", caller: Caller = ANN) -> tuple[Webhook, str]:
+    return Webhooks(ledger, KEYS, LOOPBACK).create(caller, "", {"event": event, "url": url})
 
 
 def waiting(ledger: Ledger) -> list[tuple[int, float]]:

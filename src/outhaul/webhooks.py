@@ -121,9 +121,9 @@ class Webhooks:
         return self._ledger.callback(callback_id, caller.tenant)
 
     def trigger(self, caller: Caller, event: Event) -> None:
-        """Tell of an event once more whoever would be told of it now."""
+        """Tell of an event once more whoever of the caller's tenant would be told of it now."""
         _may(caller, change=True)
-        self._ledger.trigger(event)
+        self._ledger.trigger(event, caller.tenant)
 
     def delete(self, caller: Caller, webhook_id: str) -> None:
         _may(caller, change=True)

@@ -97,7 +97,7 @@ class Outbox(Callbacks):
         """A page, of all or of those that want to be told of an event, and how many there are. What a reader of filters
         raises."""
         rows = sifted_webhooks(asked.lens, self.dialect)
-        seen = [sa.true() if tenant is None else webhooks.c.tenant == tenant, *rows.where(asked.where)]
+        seen = [_own(tenant), *rows.where(asked.where)]
         seen += [] if event is None else [_wants(event)]
         by = [*rows.order(asked.order), webhooks.c.created_at.desc(), webhooks.c.id]
         page = sa.select(webhooks).where(*seen).order_by(*by).limit(asked.limit).offset(asked.offset)
@@ -120,9 +120,11 @@ class Outbox(Callbacks):
 
     def reset_circuit(self, webhook_id: str, tenant: str | None) -> None:
         """Send again; what has waited meanwhile is due now."""
-        self.amend_webhook(webhook_id, tenant, {"opened_at": None, "failures": 0})
+        closed = {"opened_at": None, "failures": 0, "updated_at": now()}
         waiting = sa.and_(deliveries.c.webhook == webhook_id, deliveries.c.token.is_(None))
         with self._write() as write:
+            if not moved(write, webhooks.update().where(_ours(webhook_id, tenant)).values(closed)):
+                raise _missing(webhook_id)
             write.execute(deliveries.update().where(waiting).values(due_at=now()))
 
     def remove_webhook(self, webhook_id: str, tenant: str | None) -> None:
@@ -131,16 +133,21 @@ class Outbox(Callbacks):
             if not moved(write, webhooks.delete().where(_ours(webhook_id, tenant))):
                 raise _missing(webhook_id)
 
-    def trigger(self, event: Event) -> None:
-        """Tell of it once more: to every webhook that would be told of such an event now."""
-        wanting = sa.and_(_wants(event), webhooks.c.disabled_at.is_(None))
+    def trigger(self, event: Event, tenant: str | None) -> None:
+        """Tell of it once more: to every webhook of the tenant (None: of all) that would be told of such an event."""
+        wanting = sa.select(webhooks.c.id).where(
+            _wants(event), _own(tenant), webhooks.c.disabled_at.is_(None)
+        )
         due = sa.case((webhooks.c.opened_at.is_not(None), NEVER), else_=now())
         there = sa.and_(deliveries.c.webhook == webhooks.c.id, deliveries.c.event == event.id)
         row = sa.select(webhooks.c.id, sa.literal(event.id, sa.BigInteger), due)
-        missing = row.where(wanting, ~sa.exists().where(there))
         open_now = sa.exists().where(webhooks.c.id == deliveries.c.webhook, webhooks.c.opened_at.is_not(None))
-        waiting = sa.and_(deliveries.c.event == event.id, deliveries.c.token.is_(None), ~open_now)
         with self._write("trigger") as write:
+            # Locked, as a new event locks them: none is removed and no circuit closes meanwhile.
+            told = write.execute(wanting.with_for_update(read=True)).scalars().all()
+            missing = row.where(webhooks.c.id.in_(told), ~sa.exists().where(there))
+            ours = sa.and_(deliveries.c.event == event.id, deliveries.c.webhook.in_(told))
+            waiting = sa.and_(ours, deliveries.c.token.is_(None), ~open_now)
             write.execute(deliveries.update().where(waiting).values(due_at=now(), tries=0))
             write.execute(deliveries.insert().from_select(["webhook", "event", "due_at"], missing))
 
@@ -167,6 +174,7 @@ class Outbox(Callbacks):
     def arrived(self, delivery: Sending, status: int) -> None:
         """It was taken; the failures in a row begin anew."""
         with self._write() as write:
+            _lock(write, delivery)
             if moved(write, deliveries.delete().where(_held(delivery))):
                 _record(write, delivery, status, None)
                 ours = sa.and_(webhooks.c.id == delivery.webhook.id, webhooks.c.failures > 0)
@@ -180,6 +188,7 @@ class Outbox(Callbacks):
             tries=delivery.tries + 1, due_at=now() + pause, token=None, lease_until=None
         )
         with self._write() as write:
+            _lock(write, delivery)
             if moved(write, (deliveries.delete() if over else again).where(_held(delivery))):
                 _record(write, delivery, status, why)
                 failures = webhooks.c.failures + 1
@@ -203,14 +212,26 @@ def _record(write: sa.Connection, delivery: Sending, status: int | None, why: st
     record(write, delivery.webhook.id, delivery.event.id, delivery.webhook.url, status, why)
 
 
+def _lock(write: sa.Connection, delivery: Sending) -> None:
+    """The webhook before its messages, as everybody takes them."""
+    ours = sa.select(webhooks.c.id).where(webhooks.c.id == delivery.webhook.id)
+    write.execute(ours.with_for_update(key_share=True))
+
+
 def _due() -> sa.Select[Any]:
-    other = deliveries.alias("other")
+    """The next message: of a tenant with the fewest under way, so that none holds up the others."""
+    other, theirs = deliveries.alias("other"), webhooks.alias("theirs")
+    under_way = sa.and_(other.c.token.is_not(None), other.c.lease_until > now())
     # Itself too, where it is under way.
-    busy = sa.exists().where(other.c.webhook == deliveries.c.webhook, ~_free(other))
-    wanted = sa.select(deliveries.c.webhook, deliveries.c.event, deliveries.c.tries).join(webhooks)
+    busy = sa.exists().where(other.c.webhook == deliveries.c.webhook, under_way)
+    of_tenants = sa.select(theirs.c.tenant, sa.func.count().label("n")).select_from(other.join(theirs))
+    held = of_tenants.where(under_way).group_by(theirs.c.tenant).subquery("held")
     ready = sa.and_(webhooks.c.opened_at.is_(None), webhooks.c.disabled_at.is_(None))
-    found = wanted.where(deliveries.c.due_at <= now(), ready, ~busy)
-    return found.order_by(deliveries.c.due_at, deliveries.c.event).limit(1)
+    same = held.c.tenant.is_not_distinct_from(webhooks.c.tenant)
+    wanted = sa.select(deliveries.c.webhook, deliveries.c.event, deliveries.c.tries)
+    found = wanted.select_from(deliveries.join(webhooks).outerjoin(held, same))
+    due = found.where(deliveries.c.due_at <= now(), ready, ~busy)
+    return due.order_by(sa.func.coalesce(held.c.n, 0), deliveries.c.due_at, deliveries.c.event).limit(1)
 
 
 def _free(table: Any) -> sa.ColumnElement[bool]:
@@ -223,8 +244,11 @@ def _held(delivery: Sending) -> sa.ColumnElement[bool]:
 
 
 def _ours(webhook_id: str, tenant: str | None) -> sa.ColumnElement[bool]:
-    own = sa.true() if tenant is None else webhooks.c.tenant == tenant
-    return sa.and_(webhooks.c.id == webhook_id, own)
+    return sa.and_(webhooks.c.id == webhook_id, _own(tenant))
+
+
+def _own(tenant: str | None) -> sa.ColumnElement[bool]:
+    return sa.true() if tenant is None else webhooks.c.tenant == tenant
 
 
 def _missing(webhook_id: str) -> NotFound:

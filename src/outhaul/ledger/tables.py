@@ -292,6 +292,8 @@ deliveries = sa.Table(
     sa.Column("lease_until", Time),
     sa.Index("ix_deliveries_due_at", "due_at"),
 )
+HELD = deliveries.c.token.is_not(None)
+sa.Index("ix_deliveries_held", deliveries.c.webhook, sqlite_where=HELD, postgresql_where=HELD)
 
 # The last tries to tell each webhook.
 callbacks = sa.Table(

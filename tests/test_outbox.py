@@ -1,0 +1,78 @@
+"""The outbox where several want something of it at once: transactions that meet, tenants that share couriers."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor, wait
+
+import pytest
+import sqlalchemy as sa
+
+from outhaul.export import Caller
+from outhaul.ledger import Ledger
+from outhaul.ledger.outbox import BREAKS
+from tests import drafts
+from tests.test_webhooks import hook, waiting
+
+
+def test_a_circuit_that_cannot_be_closed_whole_stays_open(ledger: Ledger) -> None:
+    made, _ = hook(ledger, "http://127.0.0.1:9/")
+    drafts.create(ledger)
+    ledger.amend_webhook(made.id, "acme", {"opened_at": 1.0, "failures": BREAKS})
+
+    def dies(_: object, __: object, statement: str, *___: object) -> None:
+        if statement.startswith("UPDATE deliveries"):
+            raise KeyboardInterrupt
+
+    sa.event.listen(ledger._writer, "before_cursor_execute", dies)
+    with pytest.raises(KeyboardInterrupt):
+        ledger.reset_circuit(made.id, "acme")
+    sa.event.remove(ledger._writer, "before_cursor_execute", dies)
+    assert ledger.webhook(made.id, "acme").opened_at is not None
+
+
+def triggered_while(ledger: Ledger, change: str) -> None:
+    """An event is triggered while another transaction, which then ends, has made a change."""
+    (event,) = ledger.events(drafts.create(ledger).id)
+    with ledger._write() as write:
+        write.execute(sa.text("DELETE FROM deliveries"))
+    with ThreadPoolExecutor(1) as pool:
+        with ledger._write() as write:
+            write.execute(sa.text(change))
+            waits = pool.submit(ledger.trigger, event, "acme")
+            wait([waits], 0.5)
+        waits.result()
+
+
+def test_what_is_triggered_while_a_webhook_is_removed_is_told_to_nobody(ledger: Ledger) -> None:
+    hook(ledger, "http://127.0.0.1:9/")
+    triggered_while(ledger, "DELETE FROM webhooks")
+    assert waiting(ledger) == []
+
+
+def test_what_is_triggered_while_a_circuit_closes_is_due(ledger: Ledger) -> None:
+    made, _ = hook(ledger, "http://127.0.0.1:9/")
+    ledger.amend_webhook(made.id, "acme", {"opened_at": 1.0, "failures": BREAKS})
+    triggered_while(ledger, "UPDATE webhooks SET opened_at = NULL")
+    ((_, seconds),) = waiting(ledger)
+    assert seconds <= 0
+
+
+def test_a_tenant_with_many_messages_holds_up_no_other(ledger: Ledger) -> None:
+    for n in range(5):
+        hook(ledger, f"http://127.0.0.1:9/{n}")
+    drafts.create(ledger)
+    hook(ledger, "http://127.0.0.1:9/", caller=Caller("key-2", "Bob", "bolt"))
+    hook(ledger, "http://127.0.0.1:9/", "amended", Caller("key-3", "Cleo", None, all_tenants=True))
+    made = drafts.create(ledger, tenant="bolt")
+    ledger.amend(made.id, reference="r")
+    picked = [ledger.pick() for _ in range(7)]
+    assert [one and one.webhook.tenant for one in picked] == ["acme", "bolt", None, *["acme"] * 4]
+    first = picked[0]
+    assert first
+    ledger.arrived(first, 200)
+    drafts.passes(ledger, "deliveries", lease_until=31)
+    assert {one.webhook.tenant for one in (ledger.pick(), ledger.pick(), ledger.pick()) if one} == {
+        "acme",
+        "bolt",
+        None,
+    }
