@@ -257,6 +257,11 @@ def test_the_next_one_has_the_same_secrets_and_new_tokens_and_ends_in_order_whil
     assert "X-Ratelimit-Limit" not in sandbox.call("GET", "/exports").headers
 
 
+def test_it_leaves_nothing_when_its_terminal_is_closed(tmp_path: Path) -> None:
+    with sandboxes.started(tmp_path, "--scale", "0.01", sign=signal.SIGHUP) as other:
+        assert other.call("GET", "/exports").status_code == 200
+
+
 def test_for_people_each_credential_is_a_line(sandbox: Sandbox) -> None:
     lines = command._said(sandbox.base, dict(sandbox.credentials), as_json=False).splitlines()
     assert dict(line.split("=", 1) for line in lines) == {"base_url": sandbox.base, **sandbox.credentials}
@@ -269,6 +274,16 @@ def test_it_listens_on_this_machine_alone(host: str, capsys: pytest.CaptureFixtu
     assert said.out == ""
     assert host in said.err
     assert "127.0.0.1" in said.err
+
+
+@pytest.mark.parametrize("scale", ["inf", "1e400", "nan", "100.1", "0", "-1"])
+def test_a_shop_that_is_too_large_or_too_small_is_refused_with_the_limits(
+    scale: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.run(["sandbox", "--json", "--port", "0", f"--scale={scale}"]) == cli.WRONG_USE
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert "from 0.01 to 100" in said.err
 
 
 @pytest.mark.parametrize("name", FORMATS)

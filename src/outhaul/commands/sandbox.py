@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 WORKERS = 4  # exports are slowed down here, which costs nothing: several can be watched at once
 AHEAD = 1
+SMALLEST, LARGEST = 0.01, 100.0  # of scales: 100 is 150,000 orders, and about a minute until they are there
 # The official SDK asks where the issuer of its token is.
 ISSUER = "https://auth.commercelayer.io"
 # What Commerce Layer documents for exports in live mode, which the tokens name.
@@ -26,7 +27,7 @@ DOCUMENTED = {"rate_average": "200/1m", "rate_burst": "50/10s", "rate_tokens": "
 
 
 def run(
-    scale: Annotated[float, typer.Option(metavar="N", min=0.01, help="How large the shop is.")] = 1.0,
+    scale: Annotated[float, typer.Option(metavar="N", help="How large the shop is.")] = 1.0,
     seed: Annotated[
         str, typer.Option(metavar="TEXT", help="The same seed: the same rows, ids and secrets.")
     ] = "1",
@@ -52,8 +53,15 @@ def run(
             f"A sandbox does not listen on {host}: everybody can know its secrets.",
             hint="It is for this machine alone: 127.0.0.1, ::1 or localhost.",
         )
+    if not SMALLEST <= scale <= LARGEST:
+        raise Misconfigured(
+            f"A shop cannot be {scale:g} times as large.",
+            hint=f"--scale takes a number from {SMALLEST:g} to {LARGEST:g}.",
+        )
     for sign in (signal.SIGTERM, signal.SIGINT):
         signal.signal(sign, app.end)
+    if signal.getsignal(signal.SIGHUP) is signal.SIG_DFL:  # not below nohup
+        signal.signal(signal.SIGHUP, lambda *_: signal.raise_signal(signal.SIGTERM))
 
     def opened(access: Access, address: str) -> None:
         typer.echo(_said(address, credentials(access, seed), as_json=json))
