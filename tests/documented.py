@@ -36,7 +36,7 @@ def operations() -> Mapping[tuple[str, str], dict[str, Any]]:
 def places() -> tuple[tuple[str, re.Pattern[str]], ...]:
     """Each path of the document, and the addresses that it stands for, whatever is before them."""
     return tuple(
-        (path, re.compile(re.sub(r"\\{\w+\\}", "[^/]+", re.escape(path)) + "/*$"))
+        (path, re.compile(re.sub(r"\\{\w+\\}", "[^/]+", re.escape(path)) + r"/*\Z"))
         for path in document()["paths"]
     )
 

@@ -11,6 +11,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
+import httpx
 import jsonschema_rs
 import openapi_spec_validator
 import pytest
@@ -54,6 +55,13 @@ def example(method: str, path: str, status: str = "200") -> Any:
 def test_the_document_is_one_of_openapi() -> None:
     assert document()["openapi"].startswith("3.1.")
     openapi_spec_validator.validate(document())
+
+
+def test_an_address_that_goes_on_after_a_line_break_is_no_call() -> None:
+    request = httpx.Request("GET", "http://127.0.0.1/api/exports%0A")
+    documented.check(httpx.Response(404, request=request))
+    with pytest.raises(AssertionError, match="no such call"):
+        documented.check(httpx.Response(401, request=request))
 
 
 def test_it_names_each_call_once() -> None:
