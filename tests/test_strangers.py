@@ -6,6 +6,7 @@ import json
 import re
 import socket
 from collections.abc import Iterator
+from random import Random
 from typing import Any
 
 import httpx
@@ -171,11 +172,18 @@ def test_headers_are_read_as_http_means_them(asker: Asker, headers: str, status:
 
 @pytest.mark.parametrize("name", ["reference", "reference_origin"])
 def test_a_long_reference_is_refused_before_an_index_has_to(asker: Asker, name: str) -> None:
-    assert asker.ask(resource_type="orders", **{name: "\U0001f600" * 500}).status_code == 201
-    answer = asker.ask(resource_type="orders", **{name: "x" * 501})
-    (error,) = answer.json()["errors"]
-    assert (answer.status_code, error["detail"]) == (422, f"{name} - is too long (maximum is 500 characters)")
-    assert error["meta"] == {"error": "too_long", "value": 501, "count": 500}
+    both = ("reference", "reference_origin")
+    for characters in ("abcdefghijklmnopqrstuvwxyz0123456789", [chr(code) for code in range(0x4E00, 0x9000)]):
+        # Drawn by lot, for an index packs what repeats itself.
+        size = len(characters[0].encode())
+        text = {one: "".join(Random(one).choices(characters, k=1_000 // size)) for one in both}
+        assert asker.ask(resource_type="orders", **text).status_code == 201
+        answer = asker.ask(resource_type="orders", **text | {name: text[name] + characters[0]})
+        (error,) = answer.json()["errors"]
+        detail = f"{name} - is too long (maximum is 1,000 bytes)"
+        assert (answer.status_code, error["detail"]) == (422, detail)
+        value = 1_000 // size * size + size
+        assert error["meta"] == {"error": "too_long", "value": value, "count": 1_000}
 
 
 @pytest.mark.parametrize(

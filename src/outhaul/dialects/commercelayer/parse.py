@@ -16,7 +16,7 @@ from outhaul.export import Draft, Selection
 
 TYPE = "exports"
 DEEPEST = 30  # levels of an attribute's value
-LONGEST_REFERENCE = 500  # characters, of names too: indexes of the ledger take no more
+LONGEST_REFERENCE = 1_000  # bytes, of names too: a row of PostgreSQL's indexes, where two stand, takes 2,704
 LARGEST_METADATA = 64 << 10  # bytes as JSON: kept with the export, and shown wherever it is
 GZIPPED = {"json", "csv", "ndjson"}  # Commerce Layer's files are; other formats are left to themselves
 
@@ -246,11 +246,12 @@ def _ways(name: str, value: Any) -> None:
 
 def _reference(name: str, value: Any) -> None:
     text(name, value)
-    if value is not None and len(value) > LONGEST_REFERENCE:
+    size = len((value or "").encode(errors="surrogatepass"))
+    if size > LONGEST_REFERENCE:
         raise WrongValue(
-            f"is too long (maximum is {LONGEST_REFERENCE} characters)",
+            f"is too long (maximum is {LONGEST_REFERENCE:,} bytes)",
             where=(name,),
-            facts={"rule": "too_long", "value": len(value), "limit": LONGEST_REFERENCE},
+            facts={"rule": "too_long", "value": size, "limit": LONGEST_REFERENCE},
         )
 
 

@@ -18,7 +18,10 @@ MOMENT = r"\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}\.\d{3}"
 TIME: Data = {"type": "string", "format": "date-time", "pattern": f"^{MOMENT}Z$"}
 OFFSET_TIME: Data = {"type": "string", "format": "date-time", "pattern": rf"^{MOMENT}\+00:00$"}
 EXPORT_FORMAT: Data = TEXT | {"description": "Any format of `outhaul export`: `json`, `csv`, and more."}
-REFERENCE: Data = TEXT | {"maxLength": parse.LONGEST_REFERENCE}
+REFERENCE: Data = TEXT | {
+    "maxLength": parse.LONGEST_REFERENCE,
+    "description": f"At most {parse.LONGEST_REFERENCE:,} bytes of UTF-8.",
+}
 TOPIC: Data = {"enum": sorted(render.EVENTS.values())}
 
 
