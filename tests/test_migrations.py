@@ -33,12 +33,21 @@ def _index(told: Any) -> str:
     return repr({**told, "dialect_options": options})
 
 
+def _counts_up(read: sa.Connection, table: str) -> bool:
+    """Whether SQLite never gives a number of a row again; PostgreSQL never does."""
+    if read.dialect.name != "sqlite":
+        return True
+    told = sa.text("SELECT sql LIKE '%AUTOINCREMENT%' FROM sqlite_master WHERE name = :name")
+    return bool(read.execute(told, {"name": table}).scalar_one())
+
+
 def schema(ledger: Ledger) -> dict[str, Any]:
     """Columns, keys, checks and indexes of every table, as the database tells them."""
     with ledger._read() as read:
         seen = sa.inspect(read)
         return {
             table: (
+                _counts_up(read, table),
                 [
                     (one["name"], str(one["type"]), one["nullable"], one["default"])
                     for one in seen.get_columns(table)

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor, wait
 import pytest
 import sqlalchemy as sa
 
-from outhaul.export import Caller
+from outhaul.export import Caller, Lens, Stretch
 from outhaul.ledger import Ledger
 from outhaul.ledger.outbox import BREAKS
 from tests import drafts
@@ -76,3 +76,17 @@ def test_a_tenant_with_many_messages_holds_up_no_other(ledger: Ledger) -> None:
         "bolt",
         None,
     }
+
+
+def test_the_number_of_a_try_is_never_used_again(ledger: Ledger) -> None:
+    numbers = []
+    for _ in range(2):
+        made, _ = hook(ledger, "http://127.0.0.1:9/")
+        drafts.create(ledger)
+        sending = ledger.pick()
+        assert sending
+        ledger.arrived(sending, 200)
+        (tried,), _ = ledger.list_callbacks("acme", made.id, None, Stretch(Lens({}), 25))
+        numbers.append(tried.id)
+        ledger.remove_webhook(made.id, "acme")
+    assert numbers[0] < numbers[1]

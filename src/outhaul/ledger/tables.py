@@ -308,6 +308,7 @@ callbacks = sa.Table(
     _needed("at", Time, now()),
     sa.Index("ix_callbacks_webhook", "webhook", "id"),
     sa.Index("ix_callbacks_event", "event", "id"),
+    sqlite_autoincrement=True,  # or the number of one that is gone would be another's
 )
 
 # How many requests were let in under each rate; see `rates.py`.

@@ -26,6 +26,7 @@ def upgrade() -> None:
         sa.Column("status", sa.Integer),
         sa.Column("why", sa.Text),
         sa.Column("at", sa.Double, nullable=False),
+        sqlite_autoincrement=True,
     )
     op.create_index("ix_callbacks_webhook", "callbacks", ["webhook", "id"])
     op.create_index("ix_callbacks_event", "callbacks", ["event", "id"])
