@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 from outhaul.errors import NotFound
 from outhaul.export import Caller, Sight, Stretch
@@ -35,6 +35,10 @@ class History:
         if found is None:
             raise NotFound("There is no such event.", wrong=str(event_id))
         return found
+
+    def several(self, caller: Caller, names: Sequence[str], ids: Collection[int]) -> Mapping[int, Event]:
+        """Those of these events that are there, by id."""
+        return self._ledger.told_each(self._sight(caller), names, ids)
 
     def _seen(self, caller: Caller, export_id: str | None) -> Sight:
         """The caller's sight; NotFound for an export that is out of it."""

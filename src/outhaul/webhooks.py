@@ -115,6 +115,14 @@ class Webhooks:
         event_id = None if event is None else event.id
         return self._ledger.list_callbacks(caller.tenant, webhook_id, event_id, asked)
 
+    def last_tries(
+        self, caller: Caller, of: str, ids: Sequence[Any], *, each: int, most: int
+    ) -> tuple[Callback, ...]:
+        """The newest tries of several webhooks or events, newest first. `of`: "webhook" or "event"; `each`: as many of
+        one, `most`: as many in all."""
+        _may(caller)
+        return self._ledger.last_callbacks(caller.tenant, of, ids, each, most)
+
     def tried(self, caller: Caller, callback_id: int) -> Callback:
         """One try; NotFound, also when it is no longer kept."""
         _may(caller)

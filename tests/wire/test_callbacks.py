@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -51,14 +52,20 @@ class House:
         return [headers for headers, _ in self.receiver.got[before:]]
 
 
-@pytest.fixture
-def house(tmp_path: Path) -> Iterator[House]:
+@contextmanager
+def housed(folder: Path) -> Iterator[House]:
     with receiving() as receiver:
-        asleep = of_shop(shop(tmp_path), webhook_networks="127.0.0.1")
+        asleep = of_shop(shop(folder), webhook_networks="127.0.0.1")
         with asleep.ledger as ledger:
             ledger.migrate()
             with served(asleep) as http:
                 yield House(asleep, http, receiver)
+
+
+@pytest.fixture
+def house(tmp_path: Path) -> Iterator[House]:
+    with housed(tmp_path) as found:
+        yield found
 
 
 def hook(asker: Asker, url: str, topic: str = "exports.create") -> str:

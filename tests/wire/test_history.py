@@ -264,3 +264,23 @@ def test_every_status_that_changes_has_a_word() -> None:
             shown = told("amended", changed={"status": [None, status]})
             word = history.resource("versions", shown, SETTING)["attributes"]["changes"]["status"][1]
             assert word == render.STATUSES[status]
+
+
+@pytest.mark.parametrize("kind", ["versions", "event_stores"])
+def test_of_many_changes_the_newest_are_included(client: tuple[Any, httpx.Client], kind: str) -> None:
+    other = Asker(*client, tenant="2")
+    made: str = other.ask(resource_type="orders", reference="0").json()["data"]["id"]
+    quiet: str = other.ask(resource_type="orders").json()["data"]["id"]
+    for n in range(1, 121):
+        client[0].ledger.amend(made, reference=str(n))
+    found = other.call("GET", f"/exports?include={kind}&sort=created_at").json()
+    related = {one["id"]: one["relationships"][kind]["data"] for one in found["data"]}
+    assert (len(related[made]), len(related[quiet])) == (100, 1)
+    assert len(client[0].ledger.events(made)) == 121
+    shown = {one["id"]: one["attributes"] for one in found["included"]}
+    told = [
+        attributes.get("changes", attributes.get("payload"))["reference"]
+        for attributes in (shown[one["id"]] for one in related[made])
+    ]
+    before_and_after = [list(one.values()) if isinstance(one, dict) else one for one in told]
+    assert before_and_after == [[str(n - 1), str(n)] for n in range(21, 121)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -49,6 +50,18 @@ class Callbacks(Told):
             total = read.execute(every).scalar_one()
             found = read.execute(page.limit(asked.limit).offset(asked.offset))
             return tuple(map(_callback, found)), total
+
+    def last_callbacks(
+        self, tenant: str | None, of: str, ids: Sequence[Any], each: int, most: int
+    ) -> tuple[Callback, ...]:
+        """The newest tries of several webhooks or events, newest first. `of`: "webhook" or "event"; `each`: as many of
+        one, `most`: as many in all."""
+        newest = sa.func.row_number().over(partition_by=callbacks.c[of], order_by=callbacks.c.id.desc())
+        every = sa.select(callbacks.c.id, newest.label("nth")).join(webhooks)
+        ours = every.where(callbacks.c[of].in_(ids), *_seen(tenant)).subquery()
+        wanted = _shown().join(ours, ours.c.id == callbacks.c.id).where(ours.c.nth <= each)
+        with self._read() as read:
+            return tuple(map(_callback, read.execute(wanted.order_by(callbacks.c.id.desc()).limit(most))))
 
     def callback(self, callback_id: int, tenant: str | None) -> Callback:
         """NotFound when it is not there, or no longer."""

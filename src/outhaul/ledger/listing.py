@@ -16,6 +16,7 @@ from outhaul.ledger.tables import events, exports
 
 PLAIN = View(names={name: name for name in KINDS}, words={status: status for status in Status})
 NEWEST = (("created_at", True),)
+LAST = 100  # events of an export that are told beside it; their own list has all
 
 
 class Listing(Exports):
@@ -49,10 +50,16 @@ class Listing(Exports):
         return tuple(sorted(rest, key=lambda export: ids.index(export.id))), total
 
     def events_of(self, ids: Sequence[str], names: Sequence[str]) -> dict[str, tuple[Event, ...]]:
-        """The events of these names of some exports, by export, oldest first."""
-        wanted = sa.select(events).where(events.c.export.in_(ids), events.c.name.in_(names))
-        found: dict[str, tuple[Event, ...]] = {}
+        """The events of these names of some exports, by export, the newest LAST of each, oldest first."""
+        newest = sa.union_all(*(_newest(one, names) for one in ids))
+        found: dict[str, list[Event]] = {one: [] for one in ids}
         with self._read() as read:
-            for row in read.execute(wanted.order_by(events.c.export, events.c.id)):
-                found[row.export] = (*found.get(row.export, ()), event_of(row))
-        return found
+            for row in read.execute(sa.select(events).where(events.c.id.in_(newest)).order_by(events.c.id)):
+                found[row.export].append(event_of(row))
+        return {one: tuple(told) for one, told in found.items()}
+
+
+def _newest(export_id: str, names: Sequence[str]) -> sa.Select[Any]:
+    """The ids alone. One export at a time, because its index ends where enough are found."""
+    ours = sa.select(events.c.id).where(events.c.export == export_id, events.c.name.in_(names))
+    return sa.select(ours.order_by(events.c.id.desc()).limit(LAST).subquery().c.id)

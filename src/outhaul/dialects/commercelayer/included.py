@@ -6,11 +6,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from outhaul.dialects.commercelayer import callbacks, history, query, render
+from outhaul.dialects.commercelayer import callbacks, errors, history, query, render
 from outhaul.export import Caller, Stretch
-from outhaul.service import Callback, Event, Exports, Webhook
+from outhaul.service import Callback, Event, Exports
 
-MOST = 100  # of what is related to one resource, if it is counted by webhooks or tries
+MOST = 100  # of what is related to one resource
+LIMIT = 2_500  # resources that one answer includes: as many as MOST of each on the largest page
 
 Document = dict[str, Any]
 Groups = Sequence[Sequence[Any]]  # for each resource what is related to it
@@ -36,6 +37,8 @@ class Inclusion:
     def _fill(
         self, kind: str, items: Sequence[Any], documents: Sequence[Document], paths: Sequence[str]
     ) -> None:
+        if not items:
+            return
         for name in dict.fromkeys(path.partition(".")[0] for path in paths):
             target = query.RELATED[kind][name]
             groups = FETCH[kind, name](self, items)
@@ -48,9 +51,15 @@ class Inclusion:
             self._fill(target, list(reached.values()), below, rest)
 
     def _known(self, kind: str, one: Any) -> Document:
-        """Type and id of what is included with that."""
+        """Type and id of what is included with that; InvalidInclude when it is one too many."""
         known = self._id(kind, one)
         if (kind, known) not in self.found:
+            if len(self.found) == LIMIT:
+                raise errors.InvalidInclude(
+                    f"More than {LIMIT:,} resources would be included.",
+                    hint="Ask for smaller pages, or include less.",
+                    where=("include",),
+                )
             self.found[kind, known] = SHOW[kind](one, self.setting, self.shape)
         return {"type": kind, "id": known}
 
@@ -68,20 +77,27 @@ class Inclusion:
         asked = {key: self.exports.webhooks.list(self.caller, page, event)[0] for key, event in one.items()}
         return [asked[event.name, event.tenant] for event in items]
 
-    def tries(self, **of: Any) -> Sequence[Callback]:
-        page = Stretch(callbacks.LENSES["event_callbacks"], MOST)
-        return self.exports.webhooks.tries(self.caller, page, **of)[0]
+    def tries(self, of: str, items: Sequence[Any]) -> Groups:
+        """Of each event or webhook; asked for once for all of them."""
+        groups: dict[Any, list[Callback]] = {one.id: [] for one in items}
+        told = self.exports.webhooks.last_tries(self.caller, of, list(groups), each=MOST, most=LIMIT + 1)
+        for one in told:
+            groups[getattr(one, of)].append(one)
+        return [groups[one.id] for one in items]
 
     def hook(self, items: Sequence[Callback]) -> Groups:
-        known: dict[str, Webhook] = {}
-        for one in items:
-            if one.webhook not in known:
-                known[one.webhook] = self.exports.webhooks.get(self.caller, one.webhook)
-        return [[known[one.webhook]] for one in items]
+        ids = dict.fromkeys(one.webhook for one in items)
+        page = Stretch(callbacks.LENSES["webhooks"], len(ids), where={"id_in": ",".join(ids)})
+        known = {one.id: one for one in self.exports.webhooks.list(self.caller, page)[0]}
+        # One that is removed meanwhile is refused as it would have been alone.
+        return [
+            [known.get(one.webhook) or self.exports.webhooks.get(self.caller, one.webhook)] for one in items
+        ]
 
     def store(self, items: Sequence[Callback]) -> Groups:
-        names = history.NAMES["event_stores"]
-        return [[self.exports.history.get(self.caller, names, one.event)] for one in items]
+        names, ids = history.NAMES["event_stores"], {one.event for one in items}
+        known = self.exports.history.several(self.caller, names, ids)
+        return [[known[one.event]] if one.event in known else [] for one in items]
 
 
 def _say(document: Document, name: str, known: Any) -> None:
@@ -100,12 +116,10 @@ FETCH: Mapping[tuple[str, str], Callable[[Inclusion, Sequence[Any]], Groups]] = 
     ("exports", "versions"): lambda one, items: one.happened("versions", items),
     ("exports", "event_stores"): lambda one, items: one.happened("event_stores", items),
     ("events", "webhooks"): Inclusion.hooks,
-    ("events", "last_event_callbacks"): lambda one, items: [one.tries(event=event) for event in items],
+    ("events", "last_event_callbacks"): lambda one, items: one.tries("event", items),
     ("events", "event_stores"): _itself,
     ("versions", "event_stores"): _itself,
-    ("webhooks", "last_event_callbacks"): lambda one, items: [
-        one.tries(webhook_id=hook.id) for hook in items
-    ],
+    ("webhooks", "last_event_callbacks"): lambda one, items: one.tries("webhook", items),
     ("event_callbacks", "webhook"): Inclusion.hook,
     ("event_callbacks", "event_stores"): Inclusion.store,
 }

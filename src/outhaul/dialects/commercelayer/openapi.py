@@ -10,7 +10,7 @@ from fastapi.responses import JSONResponse
 
 from outhaul.dialects import document
 from outhaul.dialects._described import Data, answer, rate_headers, rates, ref, schema
-from outhaul.dialects.commercelayer import examples, history, query, schemas
+from outhaul.dialects.commercelayer import examples, history, included, query, schemas
 from outhaul.dialects.commercelayer.calls import calls, message
 from outhaul.dialects.commercelayer.documents import PREFIX
 from outhaul.dialects.commercelayer.routes import KEY, MEDIA_TYPE, SignedIn, acceptable, asked
@@ -31,6 +31,7 @@ FILTERS = {
     "event_callbacks": {"response_code_not_eq": "200"},
 }
 IDS = {"events": r"\d{1,18}", "versions": r"\d{1,18}", "event_stores": query.CURSOR.pattern}
+INCLUDED = f"The newest {included.MOST} for each resource; more than {included.LIMIT:,} in all are refused."
 
 OF_EVENTS = ("id", "name", "created_at", "updated_at")
 
@@ -82,7 +83,10 @@ def _parameters() -> Data:
         "PageAfter": _asked("page[after]", _pattern(IDS["event_stores"]), "As in `links.next`."),
         **{f"Sort_{kind}": _sort(one.sorts) for kind, one in query.LISTS.items() if one.sorts},
         **{f"Filter_{kind}": _filter(kind) for kind, one in query.LISTS.items() if one.filters},
-        **{f"Include_{kind}": _asked("include", _names(paths)) for kind, paths in query.INCLUDABLE.items()},
+        **{
+            f"Include_{kind}": _asked("include", _names(paths), INCLUDED)
+            for kind, paths in query.INCLUDABLE.items()
+        },
         "IdempotencyKey": {
             "name": "Idempotency-Key",
             "in": "header",

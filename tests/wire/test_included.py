@@ -1,0 +1,126 @@
+"""How much is included with an answer, and how many questions it takes: bounds, however large a ledger has grown."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import sqlalchemy as sa
+
+from outhaul.app import Outhaul
+from outhaul.ledger import Ledger
+from outhaul.ledger.callbacks import record
+from outhaul.ledger.tables import callbacks
+from tests import drafts
+from tests.served import Asker
+from tests.wire.test_callbacks import House, created, hook, housed
+
+
+@pytest.fixture
+def house(tmp_path: Path) -> Iterator[House]:
+    with housed(tmp_path) as found:
+        yield found
+
+
+def asked_of(outhaul: Outhaul, call: Callable[[], httpx.Response]) -> tuple[httpx.Response, int]:
+    """An answer, and how many statements it has taken."""
+    statements: list[str] = []
+
+    def note(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
+        statements.append(statement)
+
+    sa.event.listen(outhaul.ledger._reader, "before_cursor_execute", note)
+    try:
+        return call(), len(statements)
+    finally:
+        sa.event.remove(outhaul.ledger._reader, "before_cursor_execute", note)
+
+
+def crowd(house: House, asker: Asker, hooks: int, tries: int) -> list[str]:
+    """Webhooks that were told of two events again and again; their ids."""
+    event = [int(created(asker)) for _ in range(2)]
+    made = [hook(asker, house.receiver.url) for _ in range(hooks)]
+    rows = [
+        {"webhook": one, "event": event[n % 2], "url": house.receiver.url, "status": 200}
+        for one in made
+        for n in range(tries)
+    ]
+    with house.outhaul.ledger._write() as write:
+        write.execute(callbacks.insert(), rows)
+    return made
+
+
+@pytest.mark.parametrize(
+    ("path", "kinds"),
+    [
+        (
+            "/events?include=webhooks.last_event_callbacks.event_stores",
+            {"webhooks": 4, "event_callbacks": 24, "event_stores": 2},
+        ),
+        (
+            "/exports?include=events.last_event_callbacks.webhook",
+            {"events": 2, "webhooks": 4, "event_callbacks": 24},
+        ),
+        ("/event_callbacks?include=event_stores,webhook&page[size]=25", {"webhooks": 4, "event_stores": 2}),
+    ],
+)
+def test_what_is_included_is_asked_for_once_a_level_however_much_it_is(
+    house: House, path: str, kinds: dict[str, int]
+) -> None:
+    asker = house.asker(tenant="1")
+    crowd(house, asker, 2, 2)
+    _, few = asked_of(house.outhaul, lambda: asker.call("GET", path))
+    other = house.asker(tenant="2")
+    crowd(house, other, 4, 6)
+    answer, many = asked_of(house.outhaul, lambda: other.call("GET", path))
+    assert answer.status_code == 200, answer.text
+    assert Counter(one["type"] for one in answer.json()["included"]) == kinds
+    assert many == few
+
+
+def test_more_than_an_answer_can_hold_is_refused_in_words(house: House) -> None:
+    asker = house.asker(tenant="1")
+    crowd(house, asker, 26, 100)
+    whole = asker.call("GET", "/events?include=webhooks.last_event_callbacks")
+    assert whole.status_code == 400
+    (error,) = whole.json()["errors"]
+    assert (error["code"], error["source"]) == ("INVALID_INCLUDE", {"parameter": "include"})
+    assert "2,500" in error["detail"]
+    part = asker.call("GET", "/webhooks?include=last_event_callbacks&page[size]=25")
+    assert part.status_code == 200
+    assert len(part.json()["included"]) == 2_500
+    event = asker.call("GET", "/events?include=last_event_callbacks").json()
+    assert {len(one["relationships"]["last_event_callbacks"]["data"]) for one in event["data"]} == {100}
+
+
+def test_the_newest_of_each_are_told_on_every_ledger(ledger: Ledger) -> None:
+    made = [drafts.create(ledger).id for _ in range(2)]
+    for n in range(103):
+        ledger.amend(made[0], reference=str(n))
+    told = ledger.events_of(made, ("amended", "created"))
+    assert [one.data["changed"]["reference"][1] for one in told[made[0]]] == [str(n) for n in range(3, 103)]
+    assert [one.name for one in told[made[1]]] == ["created"]
+    row = {"event": "created", "url": "http://example.com/", "dialect": "commercelayer", "name": None}
+    own = {"tenant": "acme", "maker": "key-1", "salt": "", "key": "", "include": []}
+    hooks = [ledger.insert_webhook({**row, **own}, disabled=False).id for _ in range(2)]
+    with ledger._write() as write:
+        for webhook, event in ((0, 7), (1, 7), (0, 8), (0, 7), (1, 9)):
+            record(write, hooks[webhook], event, "http://example.com/", 200, None)
+
+    def last(of: str, ids: list[Any], each: int = 2, most: int = 9, tenant: str | None = "acme") -> list[Any]:
+        return [(one.webhook, one.event) for one in ledger.last_callbacks(tenant, of, ids, each, most)]
+
+    assert last("webhook", hooks) == [(hooks[1], 9), (hooks[0], 7), (hooks[0], 8), (hooks[1], 7)]
+    assert last("event", [7, 8]) == [(hooks[0], 7), (hooks[0], 8), (hooks[1], 7)]
+    assert last("event", [7, 8], most=1, tenant=None) == [(hooks[0], 7)]
+    assert last("event", [7], tenant="other") == []
+    everybody = ledger.insert_webhook({**row, **own, "tenant": None}, disabled=False).id
+    with ledger._write() as write:
+        for _ in range(3):
+            record(write, everybody, 8, "http://example.com/", 200, None)
+    assert last("event", [8]) == [(hooks[0], 8)]
+    assert last("event", [8], tenant=None) == [(everybody, 8)] * 2
