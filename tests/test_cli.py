@@ -7,6 +7,7 @@ import signal
 import socket
 import sqlite3
 import subprocess
+from contextlib import closing
 from pathlib import Path
 
 import httpx
@@ -141,6 +142,29 @@ def test_the_catalog_is_shown_written_and_checked(shop: str, tmp_path: Path) -> 
     file = sqlite3.connect(shop.removeprefix("sqlite:///"))
     file.execute("DROP TABLE extra")
     file.close()
+
+
+def test_the_catalog_shows_whose_the_rows_are(tmp_path: Path) -> None:
+    with closing(sqlite3.connect(tmp_path / "own.db")) as connection:
+        connection.executescript("""
+            CREATE TABLE markets (id INTEGER PRIMARY KEY, code TEXT);
+            CREATE TABLE orders (id INTEGER PRIMARY KEY, company_id INTEGER NOT NULL, store_id INTEGER,
+                market_id INTEGER REFERENCES markets (id));
+        """)
+    (tmp_path / "catalog.toml").write_text("""
+        [resources.markets]
+        scopes = { market = false }
+        [resources.orders]
+        tenant = "company_id"
+        scopes = { market = { id = "market_id", code = "market.code" }, store = "store_id" }
+    """)
+    shown = outhaul(tmp_path, "catalog", f"sqlite:///{tmp_path}/own.db", "--catalog", "catalog.toml")
+    assert shown.returncode == 0, shown.stderr
+    ends = {line.split()[0]: line.rstrip() for line in shown.stdout.splitlines()}
+    assert ends["markets"].endswith("  market = false")
+    assert ends["orders"].endswith(
+        " company_id  market.id = market_id, market.code = market.code, store.id = store_id"
+    )
 
 
 def test_tokens_are_made_listed_and_revoked(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -10,7 +11,7 @@ from outhaul.commands import _options as options
 from outhaul.errors import Misconfigured
 
 if TYPE_CHECKING:
-    from outhaul.catalog import Catalog, Resource
+    from outhaul.catalog import Catalog, Resource, Whose
 
 
 def run(
@@ -46,7 +47,7 @@ def run(
 
 
 def _show(catalog: Catalog) -> None:
-    table = options.table("resource", "key", "fields", "relationships", "tenant")
+    table = options.table("resource", "key", "fields", "relationships", "tenant", "scopes")
     for resource in catalog.resources.values():
         table.add_row(*_cells(resource))
     options.results.print(table)
@@ -61,11 +62,23 @@ def _show(catalog: Catalog) -> None:
 
 def _cells(resource: Resource) -> tuple[str, ...]:
     ways = (f"{way.name}{'[]' if way.many else ''}" for way in resource.relationships)
-    rule = resource.tenant
     return (
         resource.name,
         ", ".join(resource.key) or "none: exported flat",
         ", ".join(f"{field.name} {field.type}" for field in resource.fields),
         ", ".join(ways),
-        ".".join((*rule.path, rule.column)) if rule else "",
+        _path(resource.tenant) if resource.tenant else "",
+        ", ".join(_rules(resource)),
     )
+
+
+def _rules(resource: Resource) -> Iterator[str]:
+    """Those of scopes, as the catalog file writes them."""
+    for kind, rules in resource.scopes.items():
+        yield from (f"{kind}.{by} = {_path(rule)}" for by, rule in rules.items())
+        if not rules:
+            yield f"{kind} = false"
+
+
+def _path(rule: Whose) -> str:
+    return ".".join((*rule.path, rule.column))
