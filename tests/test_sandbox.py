@@ -257,6 +257,15 @@ def test_the_next_one_has_the_same_secrets_and_new_tokens_and_ends_in_order_whil
     assert "X-Ratelimit-Limit" not in sandbox.call("GET", "/exports").headers
 
 
+@pytest.fixture
+def heeded() -> Iterator[None]:
+    """What is started here heeds the end of its terminal, even where these tests run under nohup."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, before)
+
+
+@pytest.mark.usefixtures("heeded")
 def test_it_leaves_nothing_when_its_terminal_is_closed(tmp_path: Path) -> None:
     with sandboxes.started(tmp_path, "--scale", "0.01", sign=signal.SIGHUP) as other:
         assert other.call("GET", "/exports").status_code == 200
