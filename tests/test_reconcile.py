@@ -50,14 +50,6 @@ class FakeEngine:
         return dead
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
-def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    if request.param == "sqlite":
-        return drafts.sqlite_url(tmp_path)
-    found: str = request.getfixturevalue("postgres_url")
-    return found
-
-
 @pytest.fixture
 def ledger(url: str) -> Iterator[Ledger]:
     with drafts.opened(url, replace(drafts.TERMS, orphaned=timedelta(0))) as ledger:
