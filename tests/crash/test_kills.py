@@ -235,7 +235,7 @@ def test_the_statement_of_an_export_that_is_stopped_is_gone(
     asked = """SELECT count(*) FROM pg_stat_activity
                WHERE application_name LIKE %s AND application_name NOT LIKE '%%keeper%%'"""
     with psycopg.connect(shops["postgresql"], autocommit=True) as connection:
-        until(lambda: connection.execute(asked, (f"%{export_id}%",)).fetchone() == (0,), "no session")
+        until(lambda: connection.execute(asked, (f"%{export_id}%",)).fetchone() == (0,), "no session", 5)
     if way == "remove":
         until(lambda: not list(house.store.keys(f"{export_id}/")), "its files are gone")
         until(lambda: not house.ledger.littered(), "it is forgotten")
