@@ -264,7 +264,7 @@ def test_a_deleted_export_takes_its_links_and_files_along(outhaul: Outhaul, aske
     assert "Create it again" in answer.text
     assert asker.call("GET", f"/exports/{data['id']}").status_code == 404
     assert asker.call("DELETE", f"/exports/{data['id']}").status_code == 404
-    until(lambda: not objects.exists() or not list(objects.iterdir()), "its files are swept")
+    until(lambda: not objects.exists() or not list(objects.iterdir()), "its files are swept", 2)
 
 
 def test_a_full_disk_refuses_new_exports_in_words(place: Path) -> None:
