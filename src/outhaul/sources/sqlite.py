@@ -24,7 +24,7 @@ from outhaul.sources._sqlite_doctor import examine, grants
 from outhaul.sources._sqlite_library import Library, Loose, file_of, read_only
 from outhaul.sources._sqlite_numbers import as_numbers, check_same_way, heads, said
 from outhaul.sources._sqlite_shape import ALL, MOST_ROWS, NARROW, Shape, within_rows
-from outhaul.sources._sqlite_text import TONGUE, Number, headed, statement, total
+from outhaul.sources._sqlite_text import TONGUE, headed, statement, total
 
 __all__ = ["Prepared", "Session", "check", "connect", "count", "examine", "grants", "prepare", "reflect"]
 
@@ -135,18 +135,17 @@ class Session:
         self, query: Query, within: Bounds, batch_rows: int, *, ordered: bool
     ) -> Iterator[list[pa.Array]]:
         """In numbers as long as all are such; from there on in words, which come in the same order."""
-        words, done = query.rows(*within, ordered=ordered), 0
-        if any(isinstance(one, Number) for one in query.outputs):
-            numbers = as_numbers(query).rows(*within, ordered=ordered)
-            try:
-                for columns in self._columns(numbers, heads(query), batch_rows, ordered=ordered):
-                    texts = said(query, columns)
-                    done += len(texts[0])
-                    yield texts
-            except Loose:
-                check_same_way(self._library, numbers, words)
-            else:
-                return
+        numbers, done = as_numbers(query).rows(*within, ordered=ordered), 0
+        try:
+            for columns in self._columns(numbers, heads(query), batch_rows, ordered=ordered):
+                texts = said(query, columns)
+                done += len(texts[0])
+                yield texts
+        except Loose:
+            words = query.rows(*within, ordered=ordered)
+            check_same_way(self._library, numbers, words)
+        else:
+            return
         empty = ["''"] * len(query.outputs)
         yield from self._columns(words, empty, batch_rows, ordered=ordered, after=done)
 
