@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from outhaul.access import Access
-from outhaul.errors import Misconfigured, NotFound, NotSignedIn
+from outhaul.errors import Misconfigured, NotAllowed, NotFound, NotSignedIn
 from outhaul.export import Caller
 from outhaul.ledger import Ledger
 
@@ -49,6 +49,28 @@ def test_a_token_is_for_one_tenant_or_for_all_and_never_for_none(
     with pytest.raises(Misconfigured, match="either --tenant ID or --all-tenants"):
         access.make_token("x", tenant=tenant, all_tenants=all_tenants)
     assert access.list_tokens() == ()
+
+
+def test_a_token_of_several_tenants_is_for_the_first_and_for_another_when_asked(access: Access) -> None:
+    token, kept = access.make_token("company", tenant="7", others=("8", "9", "7", "8"), resources=("orders",))
+    assert (kept.tenant, kept.others) == ("7", ("8", "9"))
+    assert access.list_tokens()[0].others == ("8", "9")
+    assert access.caller(token).tenant == "7"
+    for tenant in ("7", "8", "9"):
+        caller = access.caller(token, tenant)
+        assert caller == Caller(id=kept.id, name="company", tenant=tenant, resources=("orders",))
+    for stranger in ("77", "", "7,8", " 8"):
+        with pytest.raises(NotAllowed):
+            access.caller(token, stranger)
+
+
+def test_a_token_of_all_tenants_asked_for_one_sees_that_one_only(access: Access) -> None:
+    token, kept = access.make_token("all", all_tenants=True)
+    assert access.caller(token, "8") == Caller(id=kept.id, name="all", tenant="8")
+    single, _ = access.make_token("one", tenant="7")
+    assert access.caller(single, "7").tenant == "7"
+    with pytest.raises(NotAllowed):
+        access.caller(single, "8")
 
 
 def test_only_the_hash_is_kept(access: Access, file: Path) -> None:

@@ -144,6 +144,19 @@ def test_the_catalog_is_shown_written_and_checked(shop: str, tmp_path: Path) -> 
     file.close()
 
 
+def test_a_section_of_a_dialect_that_takes_none_is_told(shop: str, tmp_path: Path) -> None:
+    written = outhaul(tmp_path, "catalog", shop, "--toml").stdout
+    (tmp_path / "catalog.toml").write_text(f'{written}\n[commercelayer]\norders = "orders"\n')
+    checked = outhaul(tmp_path, "catalog", shop, "--check", "--catalog", "catalog.toml")
+    assert (checked.returncode, checked.stdout) == (
+        1,
+        "commercelayer: It takes no section of the catalog file.\n",
+    ), checked.stderr
+    served = outhaul(tmp_path, "serve", shop, "--port", "0", "--catalog", "catalog.toml")
+    assert served.returncode == 2
+    assert "commercelayer" in served.stderr
+
+
 def test_the_catalog_shows_whose_the_rows_are(tmp_path: Path) -> None:
     with closing(sqlite3.connect(tmp_path / "own.db")) as connection:
         connection.executescript("""

@@ -250,3 +250,12 @@ def test_a_rule_may_walk_through_what_is_not_offered(trim: Trim) -> None:
     assert ways(catalog.resources["line_items"]) == {}
     order = next(one for one in catalog.resources["line_items"].ways if one.name == "order")
     assert catalog.resource(order.target).table == "orders"
+
+
+def test_a_section_of_a_dialect_is_kept_as_it_is_written(tmp_path: Path, reflected: Catalog) -> None:
+    path = tmp_path / "catalog.toml"
+    path.write_text('[resources.orders]\n[vendor]\nodd = 1\n[vendor.types]\norders = "orders"\n')
+    catalog = load(path, reflected, ("vendor", "another"))
+    assert catalog.sections == {"vendor": {"odd": 1, "types": {"orders": "orders"}}}
+    with pytest.raises(Misconfigured, match="vendor"):
+        load(path, reflected)

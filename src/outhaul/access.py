@@ -63,17 +63,27 @@ class Access:
         name: str,
         *,
         tenant: str | None = None,
+        others: tuple[str, ...] = (),
         all_tenants: bool = False,
         resources: tuple[str, ...] = (),
         read_only: bool = False,
         ceiling: Ceiling = UNLIMITED,
         expires_at: datetime | None = None,
     ) -> tuple[str, Token]:
-        """A new token, in clear for the only time, and what is kept of it. `resources` empty: every resource."""
+        """A new token, in clear for the only time, and what is kept of it. `others`: tenants that it reaches besides
+        where a dialect lets its caller say which. `resources` empty: every resource."""
         _whose("token", tenant, all_tenants)
         token = PREFIX + secrets.token_urlsafe(32)
         made = NewToken(
-            secrets.token_hex(4), digest(token), name, tenant, all_tenants, resources, read_only, ceiling
+            secrets.token_hex(4),
+            digest(token),
+            name,
+            tenant,
+            all_tenants,
+            resources,
+            read_only,
+            ceiling,
+            others=tuple(one for one in dict.fromkeys(others) if one != tenant),
         )
         return token, self.ledger.insert_token(made, expires_at)
 
@@ -110,12 +120,14 @@ class Access:
         )
         return secret if KINDS[kind] else None, self.ledger.insert_token(made, expires_at)
 
-    def caller(self, token: str) -> Caller:
-        """Whose token it is; NotSignedIn when it is unknown, expired or revoked, without telling which."""
+    def caller(self, token: str, tenant: str | None = None) -> Caller:
+        """Whose token it is; NotSignedIn when it is unknown, expired or revoked, without telling which. `tenant`: the
+        one that is asked for, instead of the one that the token is for; NotAllowed when it does not reach it."""
         if SIGNED.fullmatch(token):
-            return self.bearer(self.claims(token))
-        found = self.ledger.find_token(digest(token)) if SHAPE.fullmatch(token) else None
-        return self._known(found)
+            found = self.bearer(self.claims(token))
+        else:
+            found = self._known(self.ledger.find_token(digest(token)) if SHAPE.fullmatch(token) else None)
+        return found if tenant is None else _within(found, tenant)
 
     def claims(self, token: str) -> Mapping[str, Any]:
         """What a signed token says, of ours or of an issuer that is believed; NotSignedIn as above."""
@@ -263,12 +275,19 @@ def _whose(what: str, tenant: str | None, all_tenants: bool) -> None:
         )
 
 
+def _within(caller: Caller, tenant: str) -> Caller:
+    if not caller.all_tenants and tenant not in (caller.tenant, *caller.others):
+        raise NotAllowed("This token does not reach that tenant.", wrong=tenant[:100])
+    return replace(caller, tenant=tenant, all_tenants=False, others=())
+
+
 def _caller(token: Token) -> Caller:
     return Caller(
         id=token.id,
         name=token.name,
         tenant=token.tenant,
         all_tenants=token.all_tenants,
+        others=token.others,
         resources=token.resources,
         read_only=token.read_only,
         ceiling=token.ceiling,

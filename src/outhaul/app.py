@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, Self
 
 from outhaul import engines, hiding, siblings, sources, stores, trims
@@ -34,6 +35,8 @@ from outhaul.webhooks import Courier
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Receive, Scope, Send
 
+NO_SECTION = "It takes no section of the catalog file."
+DIALECTS = "outhaul.dialects"  # by name: to load them takes longer than a small export
 HOST = re.compile(r"([A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?")
 TRANSFERS = 4  # seconds that open transfers are given at the end; they go on by range elsewhere
 WORKERS = 14.0  # seconds for workers to give back what they run: with the above, all is over in 20
@@ -54,7 +57,27 @@ def reflect(settings: Settings) -> Catalog:
 
 def offered(settings: Settings, reflected: Catalog) -> Catalog:
     """What may be exported: what the catalog file names, or without one all that looks harmless."""
-    return trims.load(settings.catalog, reflected) if settings.catalog else hiding.offered(reflected)
+    if settings.catalog is None:
+        return hiding.offered(reflected)
+    return trims.load(settings.catalog, reflected, siblings.names(DIALECTS))
+
+
+def differences(path: Path, reflected: Catalog) -> tuple[str, ...]:
+    """Where the database is no longer what the catalog file was written for; and if it still is, what the dialects
+    miss in their sections of it. In words, one each."""
+    from outhaul import dialects
+
+    names = siblings.names(DIALECTS)
+    found = tuple(map(str, trims.check(path, reflected, names)))
+    if found:
+        return found
+    catalog = trims.load(path, reflected, names)
+    loaded = {name: siblings.load(dialects, name) for name in catalog.sections}
+    return tuple(
+        f"{name}: {said}"
+        for name, dialect in loaded.items()
+        for said in (dialect.check(catalog) if hasattr(dialect, "check") else (NO_SECTION,))
+    )
 
 
 class Outhaul:
@@ -248,6 +271,9 @@ def web(outhaul: Outhaul, own: str) -> ASGIApp:
 
     settings, access = outhaul.settings, _issuing(outhaul, own)
     found = [siblings.load(dialects, name) for name in siblings.names(dialects)]
+    for name in outhaul.catalog.sections:
+        if not hasattr(siblings.load(dialects, name), "check"):
+            raise Misconfigured(f"{name}: {NO_SECTION}", hint="Take it out.", wrong=name)
     routes: list[BaseRoute] = []
     for dialect in found:
         own_settings = {name: getattr(settings, name) for name in dialect.SETTINGS}

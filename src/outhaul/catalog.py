@@ -129,12 +129,14 @@ class Hidden:
 
 @dataclass(frozen=True, slots=True)
 class Catalog:
-    """Resources by name, in the order of their names."""
+    """Resources by name, in the order of their names. `sections`: what the catalog file says for each dialect, by the
+    dialect's name; what that means is the dialect's to know."""
 
     source: str  # sqlite | postgresql
     resources: Mapping[str, Resource]
     hidden: tuple[Hidden, ...] = ()
     behind: Mapping[str, Resource] = field(default_factory=dict)  # not offered; rules may walk through them
+    sections: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     encoding: str = "utf-8"  # Python's name of what the source's texts are stored in; a filter's must fit
     _known: list[str] = field(default_factory=list, init=False, repr=False, compare=False)
 

@@ -46,14 +46,15 @@ class Scope:
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who asks. `tenant` None with `all_tenants` False never happens: access refuses to make it. `exports`: whether
-    exports are for this kind of caller at all. `scopes`: to what a draft that is `scoped` is narrowed. `application`
-    and `owner`: what a signed token says of them."""
+    """Who asks. `tenant` None with `all_tenants` False never happens: access refuses to make it. `others`: tenants that
+    it could ask for as well, one at a time. `exports`: whether exports are for this kind of caller at all. `scopes`: to
+    what a draft that is `scoped` is narrowed. `application` and `owner`: what a signed token says of them."""
 
     id: str
     name: str
     tenant: str | None
     all_tenants: bool = False
+    others: tuple[str, ...] = ()
     resources: tuple[str, ...] = ()  # empty: every resource
     read_only: bool = False
     ceiling: Ceiling = UNLIMITED

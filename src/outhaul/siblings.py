@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from importlib import import_module
+from importlib.util import find_spec
 from pkgutil import iter_modules
 from types import ModuleType
 
 from outhaul.errors import UnknownSibling
 
 
-def names(package: ModuleType) -> tuple[str, ...]:
-    """The siblings in a package, sorted; names that begin with `_` are not siblings."""
-    return tuple(
-        sorted(found.name for found in iter_modules(package.__path__) if not found.name.startswith("_"))
-    )
+def names(package: ModuleType | str) -> tuple[str, ...]:
+    """The siblings in a package, sorted; names that begin with `_` are not siblings. A package that is given by its own
+    name is not loaded for that."""
+    spec = package.__spec__ if isinstance(package, ModuleType) else find_spec(package)
+    path = (spec and spec.submodule_search_locations) or []
+    return tuple(sorted(found.name for found in iter_modules(path) if not found.name.startswith("_")))
 
 
 def load(package: ModuleType, name: str) -> ModuleType:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -22,9 +22,10 @@ NUMBERS = frozenset({Type.INTEGER, Type.DECIMAL, Type.FLOAT})
 Place = tuple[str, ...]
 
 
-def load(path: Path, reflected: Catalog) -> Catalog:
-    """The catalog that the file makes of the reflected one: only what it names is offered. Misconfigured."""
-    return _Trim(read(path), reflected).catalog()
+def load(path: Path, reflected: Catalog, dialects: Collection[str] = ()) -> Catalog:
+    """The catalog that the file makes of the reflected one: only what it names is offered. Misconfigured. `dialects`:
+    the names of those that may have sections of their own in it."""
+    return _Trim(read(path, dialects), reflected).catalog()
 
 
 class _Trim:
@@ -56,9 +57,8 @@ class _Trim:
         walked = {name: self._with_ways(named, one) for name, one in made.items()}
         behind = {name: self._with_ways(named, one) for name, one in unseen.items()}
         catalog = replace(named, resources=walked, behind=behind)
-        return replace(
-            catalog, resources={name: self._with_rules(catalog, one) for name, one in walked.items()}
-        )
+        ruled = {name: self._with_rules(catalog, one) for name, one in walked.items()}
+        return replace(catalog, resources=ruled, sections=self.file.sections)
 
     def _unoffered(self) -> Iterator[str]:
         offered = {table.name for table in self.tables.values()}
@@ -290,9 +290,10 @@ class Difference:
         return f"{self.kind:8}{self.what}" + (f"  ({self.detail})" if self.detail else "")
 
 
-def check(path: Path, reflected: Catalog) -> list[Difference]:
-    """Where the database is no longer what the file was written for; empty when all is as it was."""
-    file = read(path)
+def check(path: Path, reflected: Catalog, dialects: Collection[str] = ()) -> list[Difference]:
+    """Where the database is no longer what the file was written for; empty when all is as it was. `dialects`: as
+    above."""
+    file = read(path, dialects)
     named = {one.table or name for name, one in file.written.resources.items()} | set(file.written.hidden)
     found = [Difference("new", name) for name in reflected.resources if name not in named]
     found += [Difference("gone", name) for name in file.written.hidden if name not in reflected.resources]

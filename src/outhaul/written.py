@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 import re
 import tomllib
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -93,10 +93,12 @@ class WrittenCatalog(_Written):
 
 @dataclass(frozen=True, slots=True)
 class File:
-    """A catalog file that has been read. `fault` makes the error that names a place in it."""
+    """A catalog file that has been read. `sections`: of dialects, by their names, as they were written. `fault` makes
+    the error that names a place in it."""
 
     path: Path
     written: WrittenCatalog
+    sections: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     def fault(self, place: tuple[str, ...], message: str, **more: Any) -> Misconfigured:
         return Misconfigured(f"{self.path}: {'.'.join(place)}: {message}", where=place, **more)
@@ -106,12 +108,13 @@ class File:
         return self.fault(place, f"there is no {what} {name!r}.", hint=hint(near), wrong=name, choices=near)
 
 
-def read(path: Path) -> File:
-    """The file; Misconfigured names the line of a slip in TOML, or the place of a wrong key or value."""
+def read(path: Path, dialects: Collection[str] = ()) -> File:
+    """The file; Misconfigured names the line of a slip in TOML, or the place of a wrong key or value. `dialects`: the
+    names of sections that are for others to understand."""
     try:
-        return File(
-            path, WrittenCatalog.model_validate(tomllib.loads(path.read_text("utf-8"), parse_float=str))
-        )
+        told = tomllib.loads(path.read_text("utf-8"), parse_float=str)
+        sections = {name: told.pop(name) for name in dialects if isinstance(told.get(name), dict)}
+        return File(path, WrittenCatalog.model_validate(told), sections)
     except OSError as error:
         raise Misconfigured(f"The catalog file {path} cannot be read: {error.strerror}.") from error
     except ValidationError as error:

@@ -24,6 +24,14 @@ Name = Annotated[
     str, typer.Option("--name", metavar="TEXT", help="What it is for, to know it again in the list.")
 ]
 Tenant = Annotated[str | None, typer.Option(metavar="ID", help="Reads this tenant's rows only.")]
+Tenants = Annotated[
+    list[str],
+    typer.Option(
+        "--tenant",
+        metavar="ID",
+        help="Reads this tenant's rows only; again: those of another, where the caller says which.",
+    ),
+]
 AllTenants = Annotated[bool, typer.Option("--all-tenants", help="Reads every row.")]
 Resources = Annotated[
     str, typer.Option(metavar="A,B", help="Exports these resources only; default: all that are offered.")
@@ -55,7 +63,7 @@ def told(tokens: tuple[Token, ...], *more: str) -> Table:
     """A table of tokens or clients; `more`: further columns after the name, by the attribute they show."""
     table = options.table("id", "name", *more, "reads", "resources", "made", "expires", "last used")
     for token in tokens:
-        reads = f"{'everything' if token.all_tenants else f'tenant {token.tenant}'}{', read only' * token.read_only}"
+        reads = f"{'everything' if token.all_tenants else _tenants(token)}{', read only' * token.read_only}"
         reads += "".join(f", at most {most}" for most in _limits(token.ceiling))
         ends = "revoked" if token.revoked_at else "expired" if token.expired else _shown(token.expires_at)
         table.add_row(
@@ -105,6 +113,10 @@ def _shown(moment: datetime | None) -> str:
     return moment.astimezone(UTC).strftime("%Y-%m-%d %H:%M") if moment else "never"
 
 
+def _tenants(token: Token) -> str:
+    return " or ".join([f"tenant {token.tenant}", *token.others])
+
+
 def _limits(ceiling: Ceiling) -> Iterator[str]:
     if ceiling.records is not None:
         yield f"{ceiling.records:,} rows"
@@ -113,6 +125,6 @@ def _limits(ceiling: Ceiling) -> Iterator[str]:
 
 
 def reach(token: Token) -> str:
-    rows = "every row" if token.all_tenants else f"the rows of tenant {token.tenant}"
+    rows = "every row" if token.all_tenants else f"the rows of {_tenants(token)}"
     most = "".join(f", at most {one} at once" for one in _limits(token.ceiling))
     return f"It reads {rows} of {', '.join(token.resources) or 'all resources'}{most}."

@@ -20,23 +20,25 @@ def run(
     check: Annotated[
         bool,
         typer.Option(
-            "--check", help="Say what is new, gone or changed since the file; exit status 1 if any."
+            "--check",
+            help="Say what is new, gone or changed since the file, and what a dialect misses in its section; exit "
+            "status 1 if any.",
         ),
     ] = False,
     catalog: options.CatalogFile = None,
     file: options.ConfigFile = None,
 ) -> None:
     """Show what can be exported: resources, their fields and relationships, and what is hidden and why."""
-    from outhaul import app, hiding, trims, written
+    from outhaul import app, hiding, written
 
     settings = options.settings(file, source=source, catalog=catalog)
     reflected = app.reflect(settings)
     if check:
         if settings.catalog is None:
             raise Misconfigured("There is no catalog file to check.", hint="Name it: --catalog FILE.")
-        differences = trims.check(settings.catalog, reflected)
+        differences = app.differences(settings.catalog, reflected)
         for difference in differences:
-            options.results.print(str(difference))
+            options.results.print(difference)
         if differences:
             raise typer.Exit(1)
         options.people.print("The database is as the catalog file says.")

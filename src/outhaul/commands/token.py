@@ -15,7 +15,7 @@ app = typer.Typer(help="Make, list and revoke the tokens that callers sign in wi
 @app.command()
 def create(  # noqa: PLR0917  # typer passes them by name
     name: granting.Name = "",
-    tenant: granting.Tenant = None,
+    tenant: granting.Tenants = [],  # noqa: B006  # typer gives each call a list of its own
     all_tenants: granting.AllTenants = False,
     resources: granting.Resources = "",
     read_only: granting.ReadOnly = False,
@@ -29,7 +29,8 @@ def create(  # noqa: PLR0917  # typer passes them by name
     with granting.access(state, file) as access:
         token, kept = access.make_token(
             name,
-            tenant=tenant,
+            tenant=tenant[0] if tenant else None,
+            others=tuple(tenant[1:]),
             all_tenants=all_tenants,
             resources=granting.listed(resources),
             read_only=read_only,

@@ -9,6 +9,9 @@ Each sibling has
                                                        `webhooks`, and the `components` that they refer to
     TITLE, ABOUT: str; BESIDE: tuple[str, ...]         only where it has a document of its own: what that says of itself,
                                                        and the dialects whose calls are in it too
+    check(catalog) -> tuple[str, ...]                  only where the catalog file has a section for it, which is in
+                                                       `catalog.sections` under its name: what is missing or wrong
+                                                       there, in words
     letter(exports, base, message)                     only where there are webhooks: (body, headers) of a
                                                        POST to one, signed; `base` as below
 The app that mounts it puts into each request's scope

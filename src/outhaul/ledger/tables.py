@@ -246,6 +246,7 @@ tokens = sa.Table(
     sa.Column("max_records", Size),
     sa.Column("max_bytes", Size),
     sa.Column("kind", sa.Text),  # of an API client, whose secret the hash is of; nothing for a token itself
+    sa.Column("others", Data),  # tenants that it reaches besides
 )
 
 # Signed tokens that were ended before their time; once that has come, nothing is kept of them.

@@ -23,7 +23,7 @@ USED_EVERY = (
 class Token:
     """A token, or an API client, as the ledger keeps it. `expired`: by the ledger's clock, at the time of reading;
     `stale`: by the same, its use should be noted. `kind`: of a client, which signs in to be given tokens; None for a
-    token itself."""
+    token itself. `others`: tenants that it reaches besides, where it is asked to."""
 
     id: str
     name: str
@@ -39,6 +39,7 @@ class Token:
     stale: bool
     ceiling: Ceiling = UNLIMITED
     kind: str | None = None
+    others: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +55,7 @@ class NewToken:
     read_only: bool = False
     ceiling: Ceiling = UNLIMITED
     kind: str | None = None
+    others: tuple[str, ...] = ()
 
 
 class Tokens(Closing):
@@ -64,6 +66,7 @@ class Tokens(Closing):
         same = ("id", "hash", "name", "tenant", "all_tenants", "read_only", "kind")
         row = {name: getattr(token, name) for name in same} | {
             "resources": list(token.resources),
+            "others": list(token.others),
             "max_records": token.ceiling.records,
             "max_bytes": token.ceiling.bytes,
             "expires_at": expires_at and expires_at.timestamp(),
@@ -168,4 +171,5 @@ def _token(row: Any) -> Token:
         stale=bool(row.stale),
         ceiling=Ceiling(row.max_records, row.max_bytes),
         kind=row.kind,
+        others=tuple(row.others or ()),
     )
