@@ -189,7 +189,8 @@ class Address:
     """The outermost layer: tells each request under which address its caller reached us, and gives it a name.
 
     `own` is the address we listen on. Host and X-Forwarded-* count only when they come from one of `proxies`.
-    `places`: what addresses of ours begin with; a path of `public_url` before them is not ours.
+    `places`: what addresses of ours begin with, `patterns`: what matches others whole; a path of `public_url` before
+    them is not ours.
     """
 
     def __init__(
@@ -199,9 +200,11 @@ class Address:
         public_url: str | None,
         proxies: Sequence[Network],
         places: Sequence[str],
+        patterns: Sequence[re.Pattern[str]] = (),
     ) -> None:
         self.app = app
         self.places = tuple(f"{place}/" for place in places)
+        self.patterns = patterns
         self.own = own
         self.public_url = public_url
         self.proxies = proxies
@@ -211,13 +214,16 @@ class Address:
             base = self.base(scope)
             prefix = "/" + base.partition("://")[2].partition("/")[2]
             rest = scope["path"].removeprefix(prefix)
-            path = rest if f"{rest}/".startswith(self.places) else scope["path"]
+            path = rest if self._ours(rest) else scope["path"]
             # Whoever is at home there answers for what the places begin with, too.
             scope["path"] = f"{path}/" if f"{path}/" in self.places else path
             scope["outhaul.base"] = base
             scope["outhaul.trace"] = secrets.token_hex(32)
             scope["outhaul.client"] = self.client(scope)
         await self.app(scope, receive, send)
+
+    def _ours(self, path: str) -> bool:
+        return f"{path}/".startswith(self.places) or any(one.fullmatch(path) for one in self.patterns)
 
     def base(self, scope: Scope) -> str:
         """The address for every link in the answer, without a slash at its end."""
@@ -264,8 +270,8 @@ def _first(header: str | None) -> str:
 
 
 def web(outhaul: Outhaul, own: str) -> ASGIApp:
-    """Every dialect under its prefix, and the signed links. `own`: the address we listen on."""
-    from starlette.routing import BaseRoute, Mount, Router
+    """Every dialect in its place, and the signed links. `own`: the address we listen on."""
+    from starlette.routing import BaseRoute, Router
 
     from outhaul import dialects
 
@@ -278,13 +284,13 @@ def web(outhaul: Outhaul, own: str) -> ASGIApp:
     for dialect in found:
         own_settings = {name: getattr(settings, name) for name in dialect.SETTINGS}
         made = dialect.build(outhaul.exports, access, max_body=settings.max_body, **own_settings)
-        place = Mount(dialect.PREFIX, made)
-        place.path_regex = re.compile(place.path_regex.pattern, re.DOTALL)  # a line break is no end of a path
-        routes.append(place)
+        routes.append(dialects.placed(dialect, made))
     routes += [dialects.links(outhaul.exports), dialects.keys(access)]
     router = dialects.Audited(Router(routes, redirect_slashes=False), outhaul.audit)
-    places = [LINKS, dialects.WELL_KNOWN, *(dialect.PREFIX for dialect in found)]
-    return Address(router, own, settings.public_url, settings.proxies, places)
+    begins = [one.PREFIX for one in found if hasattr(one, "PREFIX")]
+    patterns = [one.PLACES for one in found if hasattr(one, "PLACES")]
+    places = [LINKS, dialects.WELL_KNOWN, *begins]
+    return Address(router, own, settings.public_url, settings.proxies, places, patterns)
 
 
 def _issuing(outhaul: Outhaul, own: str) -> Access:

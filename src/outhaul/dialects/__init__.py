@@ -1,11 +1,13 @@
 """The tongues we speak: one sibling per wire contract.
 
 Each sibling has
-    PREFIX: str                                        where it lives under the public address: "/api"
+    PREFIX: str                                        where it lives under the public address: "/api"; or
+    PLACES: re.Pattern                                 which paths it answers, each matched from end to end; where several
+                                                       dialects match, the first by name is asked
     SETTINGS: tuple[str, ...]                          names of the settings that it alone is given
     build(exports, access, *, max_body, **settings)    an ASGI app with its own routes, media types and errors;
                                                        `max_body` in bytes
-    openapi_part()                                     its calls as OpenAPI 3.1 has them: `paths` from PREFIX on,
+    openapi_part()                                     its calls as OpenAPI 3.1 has them: `paths`, PREFIX included,
                                                        `webhooks`, and the `components` that they refer to
     TITLE, ABOUT: str; BESIDE: tuple[str, ...]         only where it has a document of its own: what that says of itself,
                                                        and the dialects whose calls are in it too
@@ -28,5 +30,16 @@ from outhaul.dialects._described import described, document
 from outhaul.dialects._keys import WELL_KNOWN, keys
 from outhaul.dialects._limited import Limited
 from outhaul.dialects._links import links
+from outhaul.dialects._placed import placed
 
-__all__ = ["WELL_KNOWN", "Audited", "Limited", "described", "document", "each_once", "keys", "links"]
+__all__ = [
+    "WELL_KNOWN",
+    "Audited",
+    "Limited",
+    "described",
+    "document",
+    "each_once",
+    "keys",
+    "links",
+    "placed",
+]
