@@ -166,6 +166,7 @@ class Outhaul:
 def _ledger_terms(settings: Settings) -> LedgerTerms:
     return LedgerTerms(
         lease=settings.lease,
+        pause=settings.retry_pause,
         kept=settings.instant_kept,
         instant=settings.instant_limit,
         retention=settings.retention,

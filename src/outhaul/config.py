@@ -107,6 +107,9 @@ class Settings(BaseSettings):
     link_lifetime: Duration = Field(timedelta(minutes=5), description="how long a download link can be used")
     retention: Duration = Field(timedelta(days=7), description="how long files are kept")
     lease: Duration = Field(timedelta(seconds=45), description="how long a silent worker keeps its part")
+    retry_pause: Duration = Field(
+        timedelta(seconds=1), description="wait after a part's first failure, doubled with each further one"
+    )
     instant_limit: Duration = Field(
         timedelta(hours=2), description="how long an export may read as of one instant"
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from importlib import import_module
 from importlib.util import find_spec
 from pkgutil import iter_modules
@@ -13,7 +14,12 @@ from outhaul.errors import UnknownSibling
 def names(package: ModuleType | str) -> tuple[str, ...]:
     """The siblings in a package, sorted; names that begin with `_` are not siblings. A package that is given by its own
     name is not loaded for that."""
-    spec = package.__spec__ if isinstance(package, ModuleType) else find_spec(package)
+    return _names(package.__name__ if isinstance(package, ModuleType) else package)
+
+
+@cache  # each request asks for some, and a folder is slow to list
+def _names(package: str) -> tuple[str, ...]:
+    spec = find_spec(package)
     path = (spec and spec.submodule_search_locations) or []
     return tuple(sorted(found.name for found in iter_modules(path) if not found.name.startswith("_")))
 

@@ -8,6 +8,7 @@ from tests.system._shop import Shop
 
 BIG = Shop(customers=100, orders=8000, lines=2, note=1000)  # 8 MB of orders
 PARTS = 400_000
+PAUSE = "100ms"  # before a part is tried again; by default a fault that stays takes 15 s to be told
 
 
 def said_in_words(text: str) -> None:

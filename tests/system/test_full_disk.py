@@ -11,7 +11,15 @@ import pytest
 
 from tests.system import _outhaul
 from tests.system._disk import Disk
-from tests.system._faults import BIG, PARTS, failed_in_words, nothing_half, said_in_words, started_again
+from tests.system._faults import (
+    BIG,
+    PARTS,
+    PAUSE,
+    failed_in_words,
+    nothing_half,
+    said_in_words,
+    started_again,
+)
 from tests.system._outhaul import Service, until
 from tests.system._shop import Shop
 
@@ -39,7 +47,7 @@ def test_a_command_at_its_limit_of_file_size_says_so_and_leaves_nothing(
 
 @pytest.mark.heavy  # a full file system is tried below
 def test_a_service_at_its_limit_of_file_size_fails_and_starts_again(big_sqlite: str, tmp_path: Path) -> None:
-    service = Service(big_sqlite, tmp_path, {"workers": 1}, limits=small_files)
+    service = Service(big_sqlite, tmp_path, {"workers": 1, "retry_pause": PAUSE}, limits=small_files)
     service.start()
     try:
         asker = service.asker()
@@ -71,7 +79,7 @@ def test_a_full_file_system_fails_in_words_and_starts_again(
     service = Service(
         big_sqlite,
         tmp_path,
-        {"workers": 1, "store": f"file://{disk.folder}", "part_bytes": PARTS},
+        {"workers": 1, "store": f"file://{disk.folder}", "part_bytes": PARTS, "retry_pause": PAUSE},
         limits=limits,
     )
     service.start()
@@ -97,7 +105,8 @@ def test_a_full_file_system_fails_in_words_and_starts_again(
 def test_a_store_that_cannot_be_written_fails_in_words_and_starts_again(
     disk: Disk, big_sqlite: str, tmp_path: Path
 ) -> None:
-    with _outhaul.serving(big_sqlite, tmp_path, workers=1, store=f"file://{disk.folder}") as service:
+    terms = {"workers": 1, "store": f"file://{disk.folder}", "retry_pause": PAUSE}
+    with _outhaul.serving(big_sqlite, tmp_path, **terms) as service:
         asker = service.asker()
         asker.finish(asker.create("customers"))
         if disk.mounted:

@@ -15,7 +15,15 @@ import pytest
 from tests import postgres
 from tests.postgres import Server
 from tests.system import _oracle, _outhaul, _shop
-from tests.system._faults import BIG, PARTS, failed_in_words, nothing_half, said_in_words, started_again
+from tests.system._faults import (
+    BIG,
+    PARTS,
+    PAUSE,
+    failed_in_words,
+    nothing_half,
+    said_in_words,
+    started_again,
+)
 from tests.system._outhaul import Asker, Run, until
 from tests.system._proxy import Proxy, proxy
 from tests.system._shop import Shop
@@ -63,7 +71,8 @@ def _by(between: Proxy, url: str) -> str:
 def asker(big_postgres: str, between: Proxy, room: Path) -> Iterator[Asker]:
     """Of a service that lives through all that befalls its source."""
     source = _by(between, big_postgres)
-    with _outhaul.serving(source, room / "service", workers=2, part_bytes=PARTS, lease="2s") as service:
+    terms = {"workers": 2, "part_bytes": PARTS, "lease": "2s", "retry_pause": PAUSE}
+    with _outhaul.serving(source, room / "service", **terms) as service:
         yield service.asker()
 
 
@@ -174,7 +183,7 @@ def test_a_statement_timeout_is_lifted_or_said_in_words(slow: str, big_postgres:
     """A role's own timeout may be lifted, as pg_dump does; if it strikes, it must be said and nothing is lost."""
     with psycopg.connect(big_postgres, autocommit=True) as connection:
         connection.execute("ALTER ROLE hurried SET statement_timeout = '1s'")
-    with _outhaul.serving(slow, tmp_path, count_timeout="500ms") as service:
+    with _outhaul.serving(slow, tmp_path, count_timeout="500ms", retry_pause=PAUSE) as service:
         asker = service.asker()
         export_id = asker.create("slow")
         if asker.wait(export_id)["status"] == "failed":
@@ -193,7 +202,8 @@ def test_a_statement_that_an_administrator_ends_is_said_in_words(
         "SELECT count(pg_cancel_backend(pid)) FROM pg_stat_activity "
         "WHERE usename = 'hurried' AND state = 'active' AND query ILIKE '%slow%'"
     )
-    with _outhaul.serving(slow, tmp_path, count_timeout="500ms", lease="2s") as service:
+    terms = {"count_timeout": "500ms", "lease": "2s", "retry_pause": PAUSE}
+    with _outhaul.serving(slow, tmp_path, **terms) as service:
         asker = service.asker()
         export_id = asker.create("slow")
         until(

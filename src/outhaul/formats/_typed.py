@@ -92,7 +92,8 @@ def _cast(column: pa.Array, kind: pa.DataType) -> pa.Array:
 def _strange(text: pa.Array, kind: pa.DataType) -> Iterator[pa.Array]:
     """What the cast would take, though the database means something else by it or does not write it."""
     if pa.types.is_integer(kind):
-        yield pc.match_substring(text, "x")  # a hexadecimal number
+        if (window(text) == ord("x")).any():  # which is found in a tenth of the time
+            yield pc.match_substring(text, "x")  # a hexadecimal number
     elif pa.types.is_timestamp(kind):
         yield pc.less(pc.binary_length(text), len("2026-01-31 13:45"))  # a day without a time
     elif pa.types.is_time(kind):

@@ -13,11 +13,11 @@ from outhaul import plan as plans
 from outhaul.export import Artifact, Export, Fragment, Status
 from outhaul.ledger import states
 from outhaul.ledger.clock import moment, now
-from outhaul.ledger.database import moved
 from outhaul.ledger.events import tell
 from outhaul.ledger.exports import fragment_of
 from outhaul.ledger.parts import Instant
 from outhaul.ledger.progress import HEAVY, shown, shown_export
+from outhaul.ledger.states import LONE
 from outhaul.ledger.tables import artifacts, exports, fragments, parts
 from outhaul.ledger.upkeep import Upkeep
 from outhaul.plan import Plan
@@ -61,24 +61,17 @@ class Closing(Upkeep):
     def facts(self, export_id: str) -> Facts | None:
         """What is recorded now; None when it has been removed or begins anew."""
         with self._read() as read:
-            heavy = [exports.c[name] for name in HEAVY]
-            wanted = shown(*heavy).where(exports.c.id == export_id, states.present())
-            row = read.execute(wanted).one_or_none()
+            row = read.execute(WHOLE, {"lone": export_id}).one_or_none()
             if row is None or row.counts is None:
                 return None
-            wanted = sa.select(parts).where(parts.c.export == export_id, parts.c.n > 0).order_by(parts.c.n)
-            done = tuple(_done(part) for part in read.execute(wanted))
-            written = sa.select(fragments).where(fragments.c.export == export_id)
+            done = tuple(_done(part) for part in read.execute(DONE, {"lone": export_id}))
             return Facts(
                 export=shown_export(row),
                 plan=plans.from_data(row.plan),
                 counts=row.counts if row.consistency != "part" else _summed(len(row.counts), done),
                 tables=row.tables,
                 parts=done,
-                fragments=tuple(
-                    fragment_of(one)
-                    for one in read.execute(written.order_by(fragments.c.part, fragments.c.seq))
-                ),
+                fragments=tuple(map(fragment_of, read.execute(WRITTEN, {"lone": export_id}))),
             )
 
     def complete(self, export_id: str, generation: int, made: Sequence[Artifact], manifest: str) -> bool:
@@ -87,26 +80,9 @@ class Closing(Upkeep):
         with self._write() as write:
             states.lock(write, export_id)
             states.begin(write, export_id)
-            completed = (
-                exports.update()
-                .where(
-                    exports.c.id == export_id,
-                    exports.c.status == Status.RUNNING,
-                    exports.c.generation == generation,
-                    states.present(),
-                    ~states.unfinished(),
-                )
-                .values(
-                    status=Status.COMPLETED,
-                    matched=_matched(),
-                    shown=_matched(),
-                    completed_at=now(),
-                    updated_at=now(),
-                    expires_at=now() + self.terms.retention.total_seconds(),
-                    manifest=manifest,
-                )
-            )
-            if not moved(write, completed):
+            proven = {"lone": export_id, "of": generation, "proof": manifest}
+            kept = self.terms.retention.total_seconds()
+            if not write.execute(COMPLETED, proven | {"kept": kept}).rowcount:
                 return False
             rows = [asdict(artifact) | {"n": n} for n, artifact in enumerate(made)]
             if rows:
@@ -164,3 +140,27 @@ def _matched() -> sa.ColumnElement[int]:
     return sa.case(
         (exports.c.consistency == "part", sa.cast(total.scalar_subquery(), sa.BigInteger)), else_=known
     )
+
+
+def _completed() -> sa.Update:
+    running = sa.and_(exports.c.status == Status.RUNNING, exports.c.generation == sa.bindparam("of"))
+    return (
+        exports.update()
+        .where(exports.c.id == LONE, running, states.present(), ~states.unfinished())
+        .values(
+            status=Status.COMPLETED,
+            matched=_matched(),
+            shown=_matched(),
+            completed_at=now(),
+            updated_at=now(),
+            expires_at=now() + sa.bindparam("kept", type_=sa.Double),
+            manifest=sa.bindparam("proof"),
+        )
+    )
+
+
+# Of every export, and kept because to put them together takes longer than to run them.
+COMPLETED = _completed()
+WHOLE = shown(*(exports.c[name] for name in HEAVY)).where(exports.c.id == LONE, states.present())
+DONE = sa.select(parts).where(parts.c.export == LONE, parts.c.n > 0).order_by(parts.c.n)
+WRITTEN = sa.select(fragments).where(fragments.c.export == LONE).order_by(fragments.c.part, fragments.c.seq)

@@ -23,12 +23,12 @@ from outhaul.ledger.events import OURSELVES, Who, tell
 from outhaul.ledger.parts import part_of
 from outhaul.ledger.progress import shown, shown_export
 from outhaul.ledger.snapshots import Snapshots
+from outhaul.ledger.states import LONE
 from outhaul.ledger.tables import artifacts, exports, fragments, parts, reads, snapshots
 from outhaul.plan import Plan
 
 ID_LENGTH = 10  # of 52 letters: as long as the ids of the APIs that we answer for
 AMENDABLE = frozenset({"reference", "reference_origin", "metadata"})
-LONE: sa.BindParameter[str] = sa.bindparam("lone")
 NAMES = sa.select(artifacts.c.name).where(artifacts.c.export == LONE).order_by(artifacts.c.n)
 
 
@@ -64,8 +64,6 @@ class Exports(Snapshots):
             "matched": matched,
             "key": key,
             "asked": key and _digest(draft, plan.scopes),
-            "created_at": now(),
-            "updated_at": now(),
         }
         read = sorted({node.resource for root in plan.selections for _, node in plans.places(root)})
         while True:
@@ -73,9 +71,9 @@ class Exports(Snapshots):
             try:
                 with self._write("create" if most else None) as write:
                     _room(write, caller.tenant, most)
-                    write.execute(exports.insert().values(id=export_id, **row))
+                    write.execute(NEW, row | {"id": export_id})
                     write.execute(reads.insert(), [{"export": export_id, "resource": one} for one in read])
-                    write.execute(parts.insert().values(PLANNING | {"export": export_id}))
+                    write.execute(parts.insert(), PLANNING | {"export": export_id})
                     tell(write, export_id, "created", caller, changed=_first(row))
             except sa.exc.IntegrityError:
                 if self._exists(export_id):
@@ -276,6 +274,7 @@ def _of_tenant(tenant: str | None) -> sa.ColumnElement[bool]:
     return exports.c.tenant.is_(None) if tenant is None else exports.c.tenant == tenant
 
 
+NEW = exports.insert().values(created_at=now(), updated_at=now())
 PLANNING = {"n": 0, "generation": 1, "selection": 0, "format": "", "range": {}, "state": "new"}
 
 

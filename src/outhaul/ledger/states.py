@@ -49,25 +49,13 @@ def held() -> sa.ColumnElement[bool]:
 
 def lock(write: sa.Connection, export_id: str) -> Any | None:
     """Let the transitions of one export follow each other (SQLite's write lock does so already): a transaction
-    that touches several of its rows then neither deadlocks nor sees half of another."""
-    found = sa.select(exports).where(exports.c.id == export_id, present()).with_for_update()
-    return write.execute(found).one_or_none()
+    that touches several of its rows then neither deadlocks nor sees half of another. Gives what they look at."""
+    return write.execute(LOCKED, {"lone": export_id}).one_or_none()
 
 
 def begin(write: sa.Connection, export_id: str) -> None:
     """A queued export is running from its first claimed part on; its rate is measured from here."""
-    if moved(
-        write,
-        exports.update()
-        .where(exports.c.id == export_id, exports.c.status == Status.QUEUED, present())
-        .values(
-            status=Status.RUNNING,
-            started_at=sa.func.coalesce(exports.c.started_at, now()),
-            resumed_at=now(),
-            resumed_from=exports.c.shown,
-            updated_at=now(),
-        ),
-    ):
+    if write.execute(BEGUN, {"lone": export_id}).rowcount:
         tell(write, export_id, "started", changed={"status": [Status.QUEUED, Status.RUNNING]})
 
 
@@ -120,8 +108,28 @@ def remake(
 
 def let_go(write: sa.Connection, export_id: str) -> None:
     """Whoever holds the export's instant may end it."""
-    write.execute(
-        snapshots.update()
-        .where(snapshots.c.export == export_id, snapshots.c.state.in_(["wanted", "held", "lost"]))
-        .values(state="released")
+    write.execute(RELEASED, {"lone": export_id})
+
+
+# Of nearly every transition, and kept because to put them together takes longer than to run them.
+LONE: sa.BindParameter[str] = sa.bindparam("lone")
+SEEN = ("id", "status", "generation", "consistency", "reference", "reference_origin", "metadata")
+LOCKED = (
+    sa.select(*(exports.c[name] for name in SEEN)).where(exports.c.id == LONE, present()).with_for_update()
+)
+BEGUN = (
+    exports.update()
+    .where(exports.c.id == LONE, exports.c.status == Status.QUEUED, present())
+    .values(
+        status=Status.RUNNING,
+        started_at=sa.func.coalesce(exports.c.started_at, now()),
+        resumed_at=now(),
+        resumed_from=exports.c.shown,
+        updated_at=now(),
     )
+)
+RELEASED = (
+    snapshots.update()
+    .where(snapshots.c.export == LONE, snapshots.c.state.in_(["wanted", "held", "lost"]))
+    .values(state="released")
+)

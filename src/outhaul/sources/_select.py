@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import count, pairwise
 from typing import Any, Literal
 
@@ -149,6 +149,11 @@ def counts(node: Node, tongue: Tongue, part: Range) -> Iterator[tuple[str, sa.Se
     if spread := _spread(node):
         lines = _Reading(node, tongue, "csv", None).lines(root, (node, *spread))
         yield LINES, lines.where(*limits(root, tongue, part))
+
+
+def matching(node: Node, tongue: Tongue) -> sa.Select[Any]:
+    """How many rows a selection has, whatever is shown of each."""
+    return tree(replace(node, columns=(), children=(), sort=()), tongue, "csv").counted()
 
 
 def _spread(node: Node) -> tuple[Node, ...]:

@@ -18,7 +18,7 @@ from outhaul.plan import Node, Plan
 from outhaul.sources._blocks import block, unreadable, whole
 from outhaul.sources._fingerprints import Fingerprints, check
 from outhaul.sources._reflect_sqlite import reflect
-from outhaul.sources._select import Query, Style, counts, has_many, limits, say, tree
+from outhaul.sources._select import Query, Style, counts, has_many, limits, matching, say, tree
 from outhaul.sources._sqlite_copy import Prepared, prepare
 from outhaul.sources._sqlite_doctor import examine, grants
 from outhaul.sources._sqlite_library import Library, Loose, file_of, read_only
@@ -43,7 +43,7 @@ def count(url: str, node: Node, timeout: float) -> int | None:
 
     For the serving process, which never has a Session: it uses Python's own SQLite library.
     """
-    words, params = statement(tree(node, TONGUE, "csv").counted())
+    words, params = statement(matching(node, TONGUE))
     deadline = time.monotonic() + timeout
     try:
         with closing(sqlite3.connect(read_only(file_of(url)), uri=True, timeout=timeout)) as connection:
