@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -85,6 +85,21 @@ def hops(condition: Condition) -> Iterator[Hop]:
         case Exists(hop, that):
             yield hop
             yield from hops(that)
+
+
+def mapped(condition: Condition, change: Callable[[Test], Condition]) -> Condition:
+    """The condition with each of its tests changed."""
+    match condition:
+        case Test():
+            return change(condition)
+        case All(of):
+            return every(*(mapped(one, change) for one in of))
+        case Either(of):
+            return Either(tuple(mapped(one, change) for one in of))
+        case Not(of=inner):
+            return Not(mapped(inner, change))
+        case Exists(hop, that):
+            return Exists(hop, mapped(that, change))
 
 
 def to_data(condition: Condition) -> dict[str, Any]:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from outhaul.errors import Malformed, UnknownSibling, WrongValue
-from outhaul.export import Draft
+from outhaul.export import Draft, Member, Selection
 from outhaul.predicates import hint
 from outhaul.values import Where
 
@@ -50,3 +50,18 @@ def size_of(draft: Draft, name: str) -> int | None:
         message = f"{name} is {size!r}, which is no size."
         raise WrongValue(message, hint="Give a whole number above 0.", where=(name,), wrong=str(size))
     return None if size is None else int(size)
+
+
+def from_data(data: Mapping[str, Any]) -> Draft:
+    """The draft that `asdict` made data of, also after a way through JSON."""
+    selections = tuple(_selection(one) for one in data["selections"])
+    return Draft(**{**data, "selections": selections, "formats": tuple(data["formats"])})
+
+
+def _selection(data: Mapping[str, Any]) -> Selection:
+    listed = {name: tuple(data[name]) for name in ("fields", "includes", "segments", "sort")}
+    return Selection(**{**data, **listed, "layout": _members(data.get("layout", ()))})
+
+
+def _members(data: Sequence[Mapping[str, Any]]) -> tuple[Member, ...]:
+    return tuple(Member(**{**one, "members": _members(one["members"])}) for one in data)

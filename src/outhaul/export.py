@@ -116,6 +116,22 @@ class Stretch:
 
 
 @dataclass(frozen=True, slots=True)
+class Member:
+    """One member of the object that a row is in JSON, where a dialect has a form of its own for it: `text`, the same
+    in each row; or the value of `field`, a dotted name; or the list of the values of `each`, a field of a relationship
+    to many; or an object of `members`. Values that are NULL are left out, and so is a list without any. `worded`:
+    values are texts whatever their type.
+    """
+
+    key: str
+    text: str | None = None
+    field: str = ""
+    each: str = ""
+    members: tuple[Member, ...] = ()
+    worded: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Selection:
     """The part of a draft about one resource.
 
@@ -123,6 +139,8 @@ class Selection:
     `filters`: `attr_or_attr_predicate` -> value, ANDed. `segments`: names of saved filters, ANDed.
     `sort`: names of the resource's own fields, the first counts most; `-` before one turns it round.
     `nested`: by dotted include path how its rows stand in CSV: json, columns, rows, files; see `tabular.py`.
+    `layout`: what a row is in JSON, instead of `fields` and `includes`. `until`: its own field that holds a moment,
+    which is not after the export's instant.
     """
 
     resource: str
@@ -132,6 +150,8 @@ class Selection:
     segments: tuple[str, ...] = ()
     sort: tuple[str, ...] = ()
     nested: Mapping[str, str] = field(default_factory=dict)
+    layout: tuple[Member, ...] = ()
+    until: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,6 +172,7 @@ class Draft:
     delimiter: str = ","  # of CSV: , ; | or a tab, or comma, semicolon, pipe, tab
     scoped: bool = False  # only rows of the caller's scopes
     dry: bool = False  # without identities, timestamps and blanks: what an import would make anew
+    numbered: bool = False  # each fragment is a file of its own
     dialect: str = ""
     wire: Mapping[str, Any] = field(default_factory=dict)  # the asker's own words, for rendering them back
 
@@ -223,6 +244,15 @@ class Artifact:
     etag: str
     layout: Sequence[Mapping[str, Any]] = ()
     path: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Numbered:
+    """One of the files of an export, by its number among them from 0 on. `length` in bytes."""
+
+    n: int
+    name: str
+    length: int
 
 
 @dataclass(frozen=True, slots=True)

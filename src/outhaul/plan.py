@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from datetime import datetime
 from typing import Any
 
-from outhaul import filters
+from outhaul import filters, layouts, moments
 from outhaul.catalog import Catalog, Field, Resource, Type
 from outhaul.ceilings import UNLIMITED, Ceiling
 from outhaul.conditions import hops
 from outhaul.draft import consistency_of, formats_of, one_of, size_of
 from outhaul.errors import Malformed, NoKey, UnknownResource, UnknownSegment
 from outhaul.export import Caller, Draft, Scope, Selection
-from outhaul.filters import EVERYTHING, Condition, every
+from outhaul.filters import EVERYTHING, Condition, Test, every
 from outhaul.predicates import Reader, hint, nearest, too_much
 from outhaul.rules import Rules
 from outhaul.tabular import PLAIN, Tabular, lay, tabular
@@ -74,6 +75,9 @@ class Node:
     nested: str = "json"  # how its rows stand in a table of its parent's
     tabular: Tabular = PLAIN  # of the root
     filled: bool = False  # objects of JSON leave out what is null or blank
+    layout: tuple[
+        layouts.Laid, ...
+    ] = ()  # of the root: what a row of it is in JSON, if not all of its columns
 
     @property
     def many_children(self) -> tuple[Node, ...]:
@@ -102,10 +106,9 @@ class Plan:
     fragment_rows: int | None
     tenant: str | None
     catalog: str  # fingerprint
-    consistency: str = (
-        "snapshot"  # "part": each part is; "none": a foreign table is read, which no instant here holds
-    )
+    consistency: str = "snapshot"  # "part": each part is; "none": a foreign table is read, of no instant here
     scopes: tuple[Scope, ...] = ()
+    numbered: bool = False  # each fragment is a file of its own
 
 
 def build(
@@ -149,6 +152,7 @@ def build(
         tenant=caller.tenant,
         scopes=scopes,
         catalog=catalog.fingerprint,
+        numbered=draft.numbered,
         consistency="none" if any(_distant(catalog, root) for root in nodes) else consistency_of(draft),
     )
 
@@ -177,15 +181,18 @@ class _Asker:
         """The root of a selection with everything below it."""
         resource = self._resource(asked.resource, where)
         rules = self.rules.allowed(resource, (*where, "resource"))
-        wish = resolve(self.catalog, resource, asked, self.limits, where)
+        wish = resolve(self.catalog, resource, layouts.wanted(asked), self.limits, where)
+        laid = layouts.lay(self.catalog, resource, asked, draft, (*where, "layout"))
         if draft.dry:
             dry(wish, where)
         lay(wish, asked.nested, draft, (*where, "nested"))
         root = replace(self._node(wish, rules, draft.dry), tabular=tabular(draft))
+        root = _laid(root, laid) if laid else root
         asks = self.reader.read(resource, asked.filters, (*where, "filters"))
+        until = moments.until(self.catalog, resource, asked.until, (*where, "until"))
         root = replace(
             root,
-            where=every(root.rules, asks, self._segments(resource, asked.segments, where)),
+            where=every(root.rules, asks, self._segments(resource, asked.segments, where), until),
             sort=self._sort(resource, asked.sort, (*where, "sort")),
             ceiling=self.caller.ceiling.least(resource.ceiling).otherwise(self.ceiling),
         )
@@ -264,6 +271,15 @@ class _Asker:
             self._check(child, where)
 
 
+def _laid(node: Node, layout: tuple[layouts.Laid, ...] = ()) -> Node:
+    """The tree under a layout, in whose lists a NULL has no place."""
+    where = node.where
+    if node.name and node.many:
+        (one,) = node.columns
+        where = every(where, Test(one.column, one.type, one.native, "not_null"))
+    return replace(node, where=where, layout=layout, children=tuple(map(_laid, node.children)))
+
+
 def _row(node: Node) -> Iterator[Node]:
     yield node
     for child in node.one_children:
@@ -281,6 +297,12 @@ def _column(field: Field) -> Column:
         description=field.description,
         stored=field.stored,
     )
+
+
+def at(plan: Plan, moment: datetime) -> Plan:
+    """The plan as it is read once the instant has been taken."""
+    roots = (replace(root, where=moments.at(root.where, moment)) for root in plan.selections)
+    return replace(plan, selections=tuple(roots))
 
 
 def explain(plan: Plan) -> list[dict[str, Any]]:
@@ -354,6 +376,7 @@ def _node_data(node: Node) -> dict[str, Any]:
         "sort": [asdict(one) for one in node.sort],
         "ceiling": asdict(node.ceiling),
         "tabular": asdict(node.tabular),
+        "layout": [asdict(one) for one in node.layout],
     }
 
 
@@ -368,6 +391,7 @@ def _node(data: Mapping[str, Any]) -> Node:
         "sort": tuple(By(_read_column(one["column"]), one["descending"]) for one in data["sort"]),
         "ceiling": Ceiling(**data["ceiling"]),
         "tabular": Tabular(**data["tabular"]),
+        "layout": layouts.from_data(data.get("layout", ())),
     }
     return Node(**{**data, **made})
 

@@ -112,7 +112,7 @@ def _close(ledger: Ledger, store: Store, export_id: str) -> None:
         return
     try:
         prove(facts, store.size)
-        made = downloads.artifacts(facts)
+        made = downloads.artifacts(facts, numbered=facts.plan.numbered)
         key = f"{export_id}/manifest-{secrets.token_hex(4)}.json"
         store.put(key, [manifest.to_bytes(manifest.build(facts, made))])
     except AWAY:

@@ -17,8 +17,9 @@ from outhaul.callbacks import Network
 from outhaul.catalog import Catalog
 from outhaul.ceilings import UNLIMITED, Ceiling
 from outhaul.downloads import Link
+from outhaul.draft import from_data as draft_from
 from outhaul.errors import Gone, NoRoom, NotAllowed, NotFound, NothingMatches, SchemaChanged
-from outhaul.export import Caller, Draft, Export, Selection, Sight, Status, View
+from outhaul.export import Caller, Draft, Export, Numbered, Sight, Status, View
 from outhaul.filenames import MANIFEST
 from outhaul.history import History
 from outhaul.ledger import NEWEST, PLAIN, Event, Ledger
@@ -184,6 +185,14 @@ class Exports:
         with whether it descends. Wrong filters are refused as those of a draft are."""
         return self._ledger.list(_sight(caller), where, order, limit, offset, view)
 
+    def recent(
+        self, caller: Caller, dialect: str, limit: int, before: tuple[datetime, str] | None = None
+    ) -> tuple[Export, ...]:
+        """The newest that were asked for in one dialect; `before`: only those older than the one made then under this
+        id."""
+        edge = (before[0].timestamp(), before[1]) if before else None
+        return self._ledger.recent(_sight(caller), dialect, limit, edge)
+
     def events(self, exports: Sequence[Export], names: Sequence[str]) -> Mapping[str, tuple[Event, ...]]:
         """What has happened to these exports, of the events of these names, by export and oldest first."""
         return self._ledger.events_of([export.id for export in exports], names)
@@ -218,12 +227,23 @@ class Exports:
         """Fresh signed links to what there is to download; nothing until it is completed, and when it has expired."""
         if export.status is not Status.COMPLETED:
             return Links()
-        token = downloads.sign(
-            self._keys, Link(export.id, caller.id), datetime.now(UTC) + self._terms.link_lifetime
-        )
         made = self._ledger.artifact_names(export.id)
-        *paths, proof = (f"{LINKS}/{token}/{quote(name, safe='')}" for name in (*made, MANIFEST))
+        *paths, proof = self._signed(caller, export, (*made, MANIFEST), self._terms.link_lifetime)
         return Links(tuple(paths), proof)
+
+    def link(self, caller: Caller, export: Export, name: str, lifetime: timedelta) -> str:
+        """A signed link to one file of a completed export, as a path below the public address."""
+        return self._signed(caller, export, (name,), lifetime)[0]
+
+    def _signed(
+        self, caller: Caller, export: Export, names: Sequence[str], lifetime: timedelta
+    ) -> tuple[str, ...]:
+        token = downloads.sign(self._keys, Link(export.id, caller.id), datetime.now(UTC) + lifetime)
+        return tuple(f"{LINKS}/{token}/{quote(name, safe='')}" for name in names)
+
+    def files(self, exports: Sequence[Export]) -> Mapping[str, tuple[Numbered, ...]]:
+        """What there is to download of each, by export: nothing until it is completed, and when it has expired."""
+        return self._ledger.files([one.id for one in exports if one.status is Status.COMPLETED])
 
     def open(self, token: str, name: str) -> File:
         """What a signed link leads to. NotFound for one that we never made; Gone, with what to do, for one that is too
@@ -305,7 +325,7 @@ class Exports:
             ceiling=token.ceiling if token else UNLIMITED,
             scopes=made.scopes,
         )
-        now = self.plan(caller, _draft(export.draft))
+        now = self.plan(caller, draft_from(export.draft))
         if replace(now, catalog=made.catalog, part_bytes=made.part_bytes) != made:
             raise SchemaChanged(
                 "What this export asks for is offered otherwise since it was asked for.",
@@ -319,12 +339,12 @@ class Exports:
         if not self._counting.acquire(timeout=max(0.0, deadline - time.monotonic())):
             return ()
         try:
-            return tuple(self._counted(made, deadline))
+            return tuple(self._counted(plan.at(made, datetime.now(UTC)), deadline))
         finally:
             self._counting.release()
 
-    def _counted(self, made: Plan, deadline: float) -> Iterator[int]:
-        for node in made.selections:
+    def _counted(self, known: Plan, deadline: float) -> Iterator[int]:
+        for node in known.selections:
             left = deadline - time.monotonic()
             rows: int | None = self._source.count(self._source_url, node, left) if left > SOON else None
             if rows is None:
@@ -366,14 +386,3 @@ def _known(export_id: str) -> str:
     if not ID.fullmatch(export_id):
         raise NotFound("There is no such export.", wrong=export_id[:40])
     return export_id
-
-
-def _draft(data: Mapping[str, Any]) -> Draft:
-    """The draft that the ledger kept."""
-    selections = tuple(
-        Selection(
-            **{**one, **{name: tuple(one[name]) for name in ("fields", "includes", "segments", "sort")}}
-        )
-        for one in data["selections"]
-    )
-    return Draft(**{**data, "selections": selections, "formats": tuple(data["formats"])})

@@ -10,7 +10,7 @@ from outhaul.errors import Cycle, UnknownField, UnknownRelationship, WrongValue
 from outhaul.export import Selection
 from outhaul.filters import EQUAL
 from outhaul.predicates import hint, nearest, too_much
-from outhaul.values import Limits, Where
+from outhaul.values import DEFAULT, Limits, Where
 
 Edge = frozenset[frozenset[tuple[str, str]]]  # the columns of a relationship, the same from either side
 
@@ -66,6 +66,13 @@ def resolve(catalog: Catalog, resource: Resource, selection: Selection, limits: 
     if root.size() > limits.includes:
         raise too_much("related resources", root.size(), limits.includes, (*where, "includes"))
     return root
+
+
+def way_to(
+    catalog: Catalog, resource: Resource, name: str, where: Where = ()
+) -> tuple[tuple[Relationship, ...], Field]:
+    """The field of a dotted name, and the relationships that lead to it; UnknownField, UnknownRelationship."""
+    return _Wishes(catalog, DEFAULT).way(resource, name, where)
 
 
 def dry(wish: Wish, where: Where) -> None:
@@ -128,6 +135,14 @@ class _Wishes:
         for relationship in walk:
             node = self._below(node, relationship, where, name)
         node.want(*fields)
+
+    def way(self, resource: Resource, name: str, where: Where) -> tuple[tuple[Relationship, ...], Field]:
+        _not_too_long(name, where)
+        found = None if name.endswith("*") else next(self._fields(resource, name), None)
+        if found is None:
+            raise self._unknown(resource, name, where)
+        walk, (field,) = found
+        return walk, field
 
     def _walk(self, resource: Resource, path: str, where: Where) -> tuple[Relationship, ...]:
         _not_too_long(path, where)

@@ -127,7 +127,7 @@ class Json:
         for member in members:
             glue.text(member.lead)
             if isinstance(member, Leaf):
-                self._value(glue, block.columns[member.path], member.kind)
+                self.value(glue, block.columns[member.path], member.kind)
             elif isinstance(member, Many):
                 glue.text(b"[")
                 glue.column(lists[member.index])
@@ -155,7 +155,7 @@ class Json:
         for member in members:
             yield member.lead
             if isinstance(member, Leaf):
-                yield from self._spelled_value(row.columns[member.path], member.kind)
+                yield from self.spelled_value(row.columns[member.path], member.kind)
             elif isinstance(member, Many):
                 yield b"["
                 yield from lists[member.index].drain()
@@ -186,28 +186,28 @@ class Json:
                 found.append(One(lead(child.name), path, self._members(child, path, kinds, lists)))
         return tuple(found)
 
-    def _value(self, glue: Glue, column: pa.Array, kind: Kind) -> None:
+    def value(self, glue: Glue, column: pa.Array, kind: Kind) -> None:
         if column.null_count == len(column):
             glue.text(b"null")
         elif kind == "raw":
-            glue.column(self._text(column, kind))
+            glue.column(self.text(column, kind))
         elif column.null_count:
-            glue.column(enclosed(self._mark, self._text(column, kind)))
+            glue.column(enclosed(self._mark, self.text(column, kind)))
         else:
             glue.text(self._mark)
-            glue.column(self._text(column, kind))
+            glue.column(self.text(column, kind))
             glue.text(self._mark)
 
-    def _spelled_value(self, column: pa.Array, kind: Kind) -> Iterator[bytes]:
+    def spelled_value(self, column: pa.Array, kind: Kind) -> Iterator[bytes]:
         if column.null_count:
             yield b"null"
             return
         mark = b"" if kind == "raw" else self._mark
         yield mark
-        yield from (window(self._text(chunk, kind)).tobytes() for chunk in chopped(column))
+        yield from (window(self.text(chunk, kind)).tobytes() for chunk in chopped(column))
         yield mark
 
-    def _text(self, column: pa.Array, kind: Kind) -> pa.Array:
+    def text(self, column: pa.Array, kind: Kind) -> pa.Array:
         if kind == "str":
             return rewritten(column, self._string)
         if kind == "time":

@@ -57,7 +57,7 @@ class Filled(Json):
             rows = lists[member.index]
             return pc.if_else(pc.not_equal(rows, scalar(b"")), enclosed(b"[", rows, b"]"), scalar(None))
         column = block.columns[member.path]
-        value = self._text(column, member.kind)
+        value = self.text(column, member.kind)
         marked = value if member.kind == "raw" else enclosed(self._mark, value)
         return pc.if_else(_filled(column, member.kind), marked, scalar(None))
 
@@ -78,7 +78,7 @@ class Filled(Json):
         if isinstance(member, Leaf):
             column = row.columns[member.path]
             if _has_value(column, member.kind):
-                yield from self._spelled_value(column, member.kind)
+                yield from self.spelled_value(column, member.kind)
             return
         if isinstance(member, Many):
             chunks, marks = lists[member.index].drain(), (b"[", b"]")

@@ -9,8 +9,7 @@ from typing import Literal
 import numpy as np
 
 from outhaul.blocks import Piece, Stream
-from outhaul.formats._assemble import JsonRows
-from outhaul.formats._filled import objects
+from outhaul.formats._laid import shaped
 from outhaul.formats._pieces import pieces as _pieces
 from outhaul.plan import Node
 
@@ -30,7 +29,7 @@ def closing(_node: Node) -> bytes:
 
 
 def pieces(stream: Stream, *, borders: bool = False) -> Iterator[Piece]:  # noqa: ARG001 - always known here
-    return _pieces(stream, JsonRows(stream, objects(stream.node), joint=JOINT), JOINT)
+    return _pieces(stream, shaped(stream, joint=JOINT), JOINT)
 
 
 def rows_in(chunks: Iterable[bytes]) -> int:

@@ -6,8 +6,7 @@ from collections.abc import Iterable, Iterator
 from typing import Literal
 
 from outhaul.blocks import Piece, Stream
-from outhaul.formats._assemble import JsonRows
-from outhaul.formats._filled import objects
+from outhaul.formats._laid import shaped
 from outhaul.formats._pieces import pieces as _pieces
 from outhaul.plan import Node
 
@@ -27,7 +26,7 @@ def closing(_node: Node) -> bytes:
 
 
 def pieces(stream: Stream, *, borders: bool = False) -> Iterator[Piece]:  # noqa: ARG001 - always known here
-    return _pieces(stream, JsonRows(stream, objects(stream.node), end=b"\n"))
+    return _pieces(stream, shaped(stream, end=b"\n"))
 
 
 def rows_in(chunks: Iterable[bytes]) -> int:

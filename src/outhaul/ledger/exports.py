@@ -15,7 +15,20 @@ import sqlalchemy as sa
 
 from outhaul import plan as plans
 from outhaul.errors import NotFound, TooMuch, WrongState, WrongValue
-from outhaul.export import ACTIVE, ALL, Artifact, Caller, Draft, Export, Fragment, Part, Scope, Sight, Status
+from outhaul.export import (
+    ACTIVE,
+    ALL,
+    Artifact,
+    Caller,
+    Draft,
+    Export,
+    Fragment,
+    Numbered,
+    Part,
+    Scope,
+    Sight,
+    Status,
+)
 from outhaul.ledger import states
 from outhaul.ledger.clock import now
 from outhaul.ledger.database import moved
@@ -219,6 +232,16 @@ class Exports(Snapshots):
         """The names of what can be downloaded, without the layouts, which are long."""
         with self._read() as read:
             return tuple(read.execute(NAMES, {"lone": export_id}).scalars())
+
+    def files(self, ids: Sequence[str]) -> dict[str, tuple[Numbered, ...]]:
+        """The same of several exports by export, with their lengths."""
+        columns = (artifacts.c.export, artifacts.c.n, artifacts.c.name, artifacts.c.length)
+        wanted = sa.select(*columns).where(artifacts.c.export.in_(ids)).order_by(artifacts.c.n)
+        found: dict[str, list[Numbered]] = {one: [] for one in ids}
+        with self._read() as read:
+            for row in read.execute(wanted):
+                found[row.export].append(Numbered(row.n, row.name, row.length))
+        return {one: tuple(files) for one, files in found.items()}
 
     def artifacts(self, export_id: str, name: str | None = None) -> tuple[Artifact, ...]:
         """What can be downloaded, or the one of this name; empty until completed."""

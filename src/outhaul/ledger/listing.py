@@ -49,6 +49,21 @@ class Listing(Exports):
             rest = shown_exports(read.execute(shown().where(exports.c.id.in_(ids))).all())
         return tuple(sorted(rest, key=lambda export: ids.index(export.id))), total
 
+    def recent(
+        self, sight: Sight, dialect: str, limit: int, before: tuple[float, str] | None = None
+    ) -> tuple[Export, ...]:
+        """The newest exports that were asked for in one dialect. `before`: only those older than the one that was made
+        then, in seconds since 1970, under this id, be it still there or not."""
+        made, named = exports.c.created_at, exports.c.id
+        found = [in_sight(sight), exports.c.dialect == dialect]
+        if before:
+            found.append(sa.or_(made < before[0], sa.and_(made == before[0], named < before[1])))
+        page = sa.select(named).where(*found).order_by(made.desc(), named.desc()).limit(limit)
+        with self._read() as read:
+            ids = read.execute(page).scalars().all()
+            rest = shown_exports(read.execute(shown().where(named.in_(ids))).all())
+        return tuple(sorted(rest, key=lambda export: ids.index(export.id)))
+
     def events_of(self, ids: Sequence[str], names: Sequence[str]) -> dict[str, tuple[Event, ...]]:
         """The events of these names of some exports, by export, the newest LAST of each, oldest first."""
         newest = sa.union_all(*(_newest(one, names) for one in ids))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -12,7 +12,7 @@ from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import FunctionElement
 
 from outhaul.catalog import Catalog, Field, Relationship, Resource, Type
-from outhaul.conditions import All, Condition, Either, Exists, Not, Test, either, every, hops
+from outhaul.conditions import All, Condition, Either, Test, either, every, hops, mapped
 from outhaul.errors import MENTION, outsides
 from outhaul.export import Status, View
 from outhaul.filters import EVERYTHING, expression
@@ -113,21 +113,6 @@ class Seen:
             return test if statuses else Either(())
         gone = Test("kept", Type.TEXT, "text", "eq", (Status.EXPIRED,))
         return either(test, every(gone, replace(test, column="outcome")))
-
-
-def mapped(condition: Condition, change: Callable[[Test], Condition]) -> Condition:
-    """The condition with each of its tests changed."""
-    match condition:
-        case Test():
-            return change(condition)
-        case All(of):
-            return every(*(mapped(one, change) for one in of))
-        case Either(of):
-            return Either(tuple(mapped(one, change) for one in of))
-        case Not(of=inner):
-            return Not(mapped(inner, change))
-        case Exists(hop, that):
-            return Exists(hop, mapped(that, change))
 
 
 def in_micros(test: Test) -> Test:

@@ -10,9 +10,10 @@ from typing import Any
 import sqlalchemy as sa
 
 from outhaul.catalog import Catalog, Field, Resource, Type
+from outhaul.conditions import mapped
 from outhaul.export import Lens
 from outhaul.filters import EVERYTHING, expression
-from outhaul.ledger.seen import in_micros, mapped, micros
+from outhaul.ledger.seen import in_micros, micros
 from outhaul.ledger.tables import callbacks, events, webhooks
 from outhaul.predicates import Reader
 

@@ -16,7 +16,7 @@ from outhaul import pipeline, siblings, sources
 from outhaul.errors import SchemaChanged, SourceError
 from outhaul.ledger import AWAY, Instant, Lease, Ledger, label
 from outhaul.ledger.pulse import TICK, Pulse, Stopped
-from outhaul.plan import Plan
+from outhaul.plan import Plan, at
 from outhaul.worker.brake import Braked
 from outhaul.worker.failpoint import reach
 from outhaul.worker.faults import is_final, lost, needs_new_instant, said
@@ -122,7 +122,7 @@ class Worker:
             reach("after_plan")
             if leases is None:
                 return
-            reader = Reader(export_id, session, source, plan, _plain(found.planned.tables), generation)
+            reader = Reader(export_id, session, source, found.plan, _plain(found.planned.tables), generation)
             if found.own:
                 self._hold(export_id, reader)
             with self.pulse.watching(leases, session):
@@ -163,7 +163,8 @@ class Worker:
             raise Stopped
         if snapshot.own or snapshot.state != "held":
             raise lost(snapshot)
-        self._read_joined(lease, plan, snapshot.snapshot, owed)
+        assert snapshot.instant_at
+        self._read_joined(lease, at(plan, snapshot.instant_at), snapshot.snapshot, owed)
 
     def _read_joined(self, lease: Lease, plan: Plan, snapshot: str | None, owed: Owed) -> None:
         """A part under an instant that a keeper holds, in a transaction of its own: locks held from part to part would
@@ -200,7 +201,8 @@ class Worker:
         try:
             with self.pulse.watching([lease], session):
                 tables, instant = alone(plan, lease.part, source, session)
-                reader = Reader(export_id, session, source, plan, _plain(tables), generation)
+                known = at(plan, instant.at)
+                reader = Reader(export_id, session, source, known, _plain(tables), generation)
                 try:
                     source.check(self._ledger.fingerprints(export_id), reader.tables)
                 except SchemaChanged as error:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from types import ModuleType
 from typing import Any
 
@@ -14,7 +14,7 @@ from outhaul.errors import SchemaChanged, SnapshotLost
 from outhaul.export import Part
 from outhaul.ledger import Instant, Lease, Ledger, Planned
 from outhaul.ledger.pulse import Pulse, Stopped
-from outhaul.plan import Plan
+from outhaul.plan import Plan, at
 from outhaul.worker.faults import lost, needs_new_instant
 
 KEEPER = 30.0  # seconds until a keeper that does not answer counts as missing
@@ -23,19 +23,23 @@ INSTANTS = 3  # instants to try while tables are being rewritten under them
 
 @dataclass(frozen=True, slots=True)
 class Survey:
-    """`own`: the instant is the session's own transaction; `whole`: everything is one small piece of work."""
+    """`plan`: as it is read under the instant. `own`: that is the session's own transaction; `whole`: everything is one
+    small piece of work."""
 
     planned: Planned
+    plan: Plan
     own: bool
     whole: bool
 
 
 def alone(plan: Plan, part: Part, source: ModuleType, session: Any) -> tuple[dict[str, Any], Instant]:
     """Take an instant for one part, and count under it what the part is to hold; gives the tables of then, too."""
-    node, extent = plan.selections[part.selection], Range.from_data(part.range)
+    extent = Range.from_data(part.range)
     for left in reversed(range(INSTANTS)):
         before = session.tables(plan)
-        instant = Instant(session.begin(None), session.count(node, extent))
+        moment = session.begin(None)
+        node = at(plan, moment).selections[part.selection]
+        instant = Instant(moment, session.count(node, extent))
         tables = session.tables(plan)
         if _stood(source, before, tables, last=not left):
             return tables, instant
@@ -61,23 +65,25 @@ def survey(
     apart = plan.consistency == "part"  # then the counts are for limits and a first display
     for left in reversed(range(INSTANTS)):
         before = session.tables(plan)
-        size = sum(session.size(node) for node in plan.selections) * len(plan.formats)
+        about = at(plan, datetime.now(UTC))  # estimated before there is an instant
+        size = sum(session.size(node) for node in about.selections) * len(plan.formats)
         # Parts would read a foreign table at instants of their own: one statement at least is of one.
         whole = not apart and (size <= plan.part_bytes or plan.consistency == "none")
         own = not apart and (whole or not source.SHARED)
         instant_at = session.begin(None) if own or apart else _joined(ledger, pulse, lease, session)
-        counts = [session.count(node) for node in plan.selections]
+        known = at(plan, instant_at)
+        counts = [session.count(node) for node in known.selections]
         tables = session.tables(plan)
         if _stood(source, before, tables, last=not left):
             break
         session.end()
-    for node, counted in zip(plan.selections, counts, strict=True):
+    for node, counted in zip(known.selections, counts, strict=True):
         node.ceiling.admit(node.resource, counted[""])
         if node.ceiling.bytes is not None:
             node.ceiling.expect(node.resource, session.size(node, counted) * len(plan.formats))
-    ranges = _ranges(plan, session, whole)
+    ranges = _ranges(known, session, whole)
     instant = None if apart else instant_at
-    return Survey(Planned(counts, ranges, plan.formats, size, instant, tables), own, whole)
+    return Survey(Planned(counts, ranges, plan.formats, size, instant, tables), known, own, whole)
 
 
 def _ranges(plan: Plan, session: Any, whole: bool) -> list[list[dict[str, Any]]]:
