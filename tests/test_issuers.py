@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor, wait
+from random import Random
 from typing import Any
 
 import jwt
@@ -12,7 +15,10 @@ import pytest
 
 from outhaul import config
 from outhaul.errors import Misconfigured, NotSignedIn
+from outhaul.export import Caller, Draft, Selection
 from outhaul.issuers import FRESH, LARGEST, PAUSE, STALE, Issuer, fetch
+from outhaul.ledger import Ledger
+from tests import drafts
 from tests.issuing import Authority, authority, new_key
 
 
@@ -77,6 +83,35 @@ def test_a_new_key_is_found_and_unknown_ones_do_not_make_us_ask_and_ask(other: A
             issuer.claims(other.token(f"made up {n}", key=other.keys["first"]))
     assert other.asked == 2
     issuer.claims(other.token())
+
+
+def test_whoever_has_a_known_key_does_not_wait_while_its_issuer_is_asked(other: Authority) -> None:
+    clock, asked, going = Clock(), threading.Event(), threading.Event()
+    calls: list[str] = []
+
+    def slow(url: str) -> bytes:
+        calls.append(url)
+        if len(calls) > 1:
+            asked.set()
+            assert going.wait(30)
+        return fetch(url)
+
+    issuer = Issuer(other.url, slow, clock)
+    issuer.claims(other.token())
+    other.keys["second"] = new_key()
+    clock.now += FRESH + 1
+    with ThreadPoolExecutor(2) as pool:
+        try:
+            asks = pool.submit(issuer.claims, other.token())
+            assert asked.wait(30)
+            assert issuer.claims(other.token())
+            waits = pool.submit(issuer.claims, other.token("second"))
+            assert not wait([asks, waits], 0.3).done
+        finally:
+            going.set()
+        assert asks.result()
+        assert waits.result(), "a new key is waited for"
+    assert len(calls) == 2
 
 
 def test_a_key_that_its_issuer_takes_back_is_not_believed_for_long(other: Authority) -> None:
@@ -161,3 +196,44 @@ def test_issuers_are_listed_with_commas_as_their_tokens_name_them() -> None:
     given = "https://auth.example.com/, http://127.0.0.1:9"
     found = config.load({"trusted_issuers": given}).trusted_issuers
     assert found == ("https://auth.example.com", "http://127.0.0.1:9")
+
+
+def test_an_id_or_a_name_that_no_ledger_can_keep_signs_nobody_in(other: Authority) -> None:
+    issuer, application = Issuer(other.url), other.claims()["application"]
+    most, longer = "é" * 127 + "x", "é" * 128
+    good: dict[str, Any]
+    for good in (
+        {"organization": {"id": most}},
+        {"application": application | {"id": most, "kind": most}},
+        {"owner": {"id": most, "email": most, "type": None, "more": {"deep": longer}}},
+        {"owner": None, "custom_claim": {"x": [longer, "🙂"]}},
+    ):
+        issuer.claims(other.token(**good))
+    bad: dict[str, Any]
+    for bad in (
+        {"organization": {"id": longer}},
+        {"organization": {"id": 7}},
+        {"organization": {"id": "a\0b"}},
+        {"organization": {"id": "\ud800"}},
+        {"application": application | {"id": longer}},
+        {"application": application | {"kind": longer}},
+        {"application": application | {"public": "yes"}},
+        {"owner": {"id": longer}},
+        {"owner": {"type": {"a": 1}}},
+        {"owner": {"first_name": "\0"}},
+        {"scope": "market:id:\0"},
+    ):
+        with pytest.raises(NotSignedIn):
+            issuer.claims(other.token(**bad))
+
+
+def test_the_longest_ids_and_references_fit_into_the_indexes_of_every_ledger(ledger: Ledger) -> None:
+    random = Random(1)
+    tenant, caller, key = (random.randbytes(127).hex() + "x" for _ in range(3))
+    references: dict[str, Any] = {
+        name: random.randbytes(500).hex() for name in ("reference", "reference_origin")
+    }
+    draft = Draft((Selection("orders"),), **references)
+    asker = Caller(caller, "", tenant)
+    made = ledger.create(caller=asker, draft=draft, plan=drafts.plan(), matched=None, key=key)
+    assert ledger.get(made.id).tenant == tenant

@@ -293,6 +293,37 @@ def test_an_answer_that_takes_too_long_is_none(drips: bool) -> None:
             thread.join()
 
 
+@pytest.mark.parametrize("post", [False, True])
+def test_a_host_that_is_looked_up_for_too_long_is_not_waited_for(
+    monkeypatch: pytest.MonkeyPatch, post: bool
+) -> None:
+    """Neither where it is set nor where it is called; and the look-ups that nobody waits for are few."""
+    places, going = threading.BoundedSemaphore(2), threading.Event()
+    asked: list[str] = []
+    monkeypatch.setattr(callbacks, "TIMEOUT", 0.2)
+    monkeypatch.setattr(callbacks, "LOOKUPS", places)
+
+    def resolve(host: str, port: int) -> Sequence[str]:
+        asked.append(host)
+        going.wait(30)
+        return ["127.0.0.1"]
+
+    def looked_up(url: str) -> None:
+        if post:
+            callbacks.post(url, b"", {}, LOOPBACK, resolve, timeout=0.2)
+        else:
+            callbacks.check(url, LOOPBACK, resolve)
+
+    begun = time.monotonic()
+    for n in range(3):
+        with pytest.raises(Unreachable if post else WrongValue, match=f"{n}.example was not found in time"):
+            looked_up(f"http://{n}.example/")
+    assert time.monotonic() - begun < 20
+    assert asked == ["0.example", "1.example"]
+    going.set()
+    assert all(places.acquire(timeout=20) for _ in range(2)), "they are free when those have ended"
+
+
 @pytest.mark.parametrize(
     "address",
     [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import queue
 import socket
 import ssl
 import threading
@@ -17,8 +18,9 @@ Network = IPv4Network | IPv6Network
 Address = IPv4Address | IPv6Address
 Resolve = Callable[[str, int], Sequence[str]]  # a host's addresses; OSError when there are none
 
-TIMEOUT = 5.0  # seconds in which an answer counts: Commerce Layer's
+TIMEOUT = 5.0  # seconds in which an answer counts: Commerce Layer's; the look-up of its host takes of them
 LONGEST = 2_000  # characters of an address
+LOOKUPS = threading.BoundedSemaphore(64)  # under way at once, with those that nobody waits for any more
 NAT64 = ip_network("64:ff9b::/96")  # RFC 6052: an IPv4 address in its last 32 bits
 PORTS = {"http": 80, "https": 443}
 
@@ -41,7 +43,7 @@ def check(url: str, networks: Sequence[Network], resolve: Resolve = lookup) -> N
     except ValueError as error:
         raise WrongValue(str(error), hint="Write it as https://example.com/hooks.", where=place) from None
     try:
-        _reachable(parts, networks, resolve)
+        _reachable(parts, networks, resolve, time.monotonic() + TIMEOUT)
     except Unreachable as error:
         raise WrongValue(
             f"cannot be called: {error}",
@@ -63,7 +65,7 @@ def post(
     deadline = time.monotonic() + timeout
     try:
         parts = _parts(url)
-        with _connected(parts, _reachable(parts, networks, resolve), deadline) as wire:
+        with _connected(parts, _reachable(parts, networks, resolve, deadline), deadline) as wire:
             # Timeouts of sockets are for one read: an answer in single bytes would never come to its end.
             ended = threading.Timer(max(0.0, deadline - time.monotonic()), _cut, [wire])
             ended.daemon = True
@@ -92,17 +94,39 @@ def _parts(url: str) -> SplitResult:
     return parts
 
 
-def _reachable(parts: SplitResult, networks: Sequence[Network], resolve: Resolve) -> Sequence[str]:
+def _reachable(
+    parts: SplitResult, networks: Sequence[Network], resolve: Resolve, deadline: float
+) -> Sequence[str]:
     """All addresses of the host; Unreachable when there is none, or one of them may not be called."""
     host = parts.hostname or ""
-    try:
-        found = resolve(host, _port(parts))
-    except (OSError, UnicodeError):
-        found = ()
+    found = _looked_up(resolve, host, _port(parts), deadline)
     # One sentence for both: whoever guesses names must not learn which of them a private network knows.
     if not found or not all(_allowed(ip_address(one), networks) for one in found):
         raise Unreachable(f"{host} has no address, or one in a private network.")
     return found
+
+
+def _looked_up(resolve: Resolve, host: str, port: int, deadline: float) -> Sequence[str]:
+    """What the resolver finds; Unreachable when it takes too long. Nothing can stop it: one that is late ends by
+    itself, and nobody hears of it."""
+    answer: queue.SimpleQueue[Sequence[str]] = queue.SimpleQueue()
+
+    def ask() -> None:
+        try:
+            answer.put(resolve(host, port))
+        except (OSError, UnicodeError):
+            answer.put(())
+        finally:
+            LOOKUPS.release()
+
+    late = Unreachable(f"{host} was not found in time.")
+    if not LOOKUPS.acquire(timeout=max(0.0, deadline - time.monotonic())):
+        raise late
+    threading.Thread(target=ask, name="look-up", daemon=True).start()
+    try:
+        return answer.get(timeout=max(0.0, deadline - time.monotonic()))
+    except queue.Empty:
+        raise late from None
 
 
 def _allowed(address: Address, networks: Sequence[Network]) -> bool:

@@ -21,6 +21,15 @@ PAUSE = 30.0  # seconds between two questions: tokens with made-up keys must not
 STALE = 86_400.0  # seconds that known keys are believed while the issuer does not answer
 PATIENCE = 5.0  # seconds for the whole answer
 LARGEST = 262_144  # bytes of it
+LONGEST = (
+    255  # bytes of an id or a name in a token: they stand in the ledger's indexes, and beside every change
+)
+# What is kept of a token, by its claims, and what each must be if it is there.
+KEPT: Mapping[str, Mapping[str, type]] = {
+    "organization": {"id": str},
+    "application": {"id": str, "client_id": str, "kind": str, "public": bool},
+    "owner": dict.fromkeys(("id", "type", "email", "first_name", "last_name"), str),
+}
 
 log = logging.getLogger("outhaul.issuers")
 
@@ -62,20 +71,31 @@ class Issuer:
         self._asked = self._got = float("-inf")
 
     def claims(self, token: str) -> dict[str, Any]:
-        """What a token of this issuer says; NotSignedIn when it is not, or its time is not now."""
+        """What a token of this issuer says; NotSignedIn when it is not, its time is not now, or it says what no ledger
+        can keep."""
         key = self._key(stated(token)[0])
         if key is None:
             raise refusal()
-        return believed(token, key, self.url, SKEW)
+        found = believed(token, key, self.url, SKEW)
+        if not _keepable(found):
+            raise refusal()
+        return found
 
     def _key(self, name: str) -> RSAPublicKey | None:
-        with self._lock:
-            now = self._clock()
-            wanted = name not in self._keys or now - self._got > FRESH
-            if wanted and now - self._asked > PAUSE:
-                self._asked = now
-                self._ask(now)
-            return self._keys.get(name) if now - self._got <= STALE else None
+        now = self._clock()
+        # Whose key is known goes on with it while another asks: an issuer that is away holds up nobody.
+        known = name in self._keys and now - self._got <= STALE
+        if self._wanted(name, now) and self._lock.acquire(blocking=not known):
+            try:
+                if self._wanted(name, now):
+                    self._ask(now)
+            finally:
+                self._lock.release()
+        return self._keys.get(name) if now - self._got <= STALE else None
+
+    def _wanted(self, name: str, now: float) -> bool:
+        """Whether its keys are to be asked for."""
+        return (name not in self._keys or now - self._got > FRESH) and now - self._asked > PAUSE
 
     def _ask(self, now: float) -> None:
         import httpx
@@ -87,6 +107,23 @@ class Issuer:
             log.warning("The keys at %s cannot be had: %s", url, error)
         else:
             self._got = now
+        finally:
+            self._asked = now
+
+
+def _keepable(claims: Mapping[str, Any]) -> bool:
+    """Whether all of it is text to a database, and what is kept of it of its type and no longer than LONGEST."""
+    try:
+        whole = json.dumps(claims, ensure_ascii=False).encode()
+    except (UnicodeEncodeError, RecursionError):  # half a character
+        return False
+    for claim, names in KEPT.items():
+        found = claims.get(claim)
+        for name, kind in names.items():
+            value = found.get(name) if isinstance(found, dict) else None
+            if value is not None and not (isinstance(value, kind) and len(str(value).encode()) <= LONGEST):
+                return False
+    return b"\\u0000" not in whole
 
 
 def _keys(answer: bytes) -> dict[str, RSAPublicKey]:

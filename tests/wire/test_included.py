@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -12,9 +13,10 @@ import pytest
 import sqlalchemy as sa
 
 from outhaul.app import Outhaul
+from outhaul.dialects.commercelayer import included, query
 from outhaul.ledger import Ledger
 from outhaul.ledger.callbacks import record
-from outhaul.ledger.tables import callbacks
+from outhaul.ledger.tables import callbacks, metadata
 from tests import drafts
 from tests.served import Asker
 from tests.wire.test_callbacks import House, created, hook, housed
@@ -124,3 +126,83 @@ def test_the_newest_of_each_are_told_on_every_ledger(ledger: Ledger) -> None:
             record(write, everybody, 8, "http://example.com/", 200, None)
     assert last("event", [8]) == [(hooks[0], 8)]
     assert last("event", [8], tenant=None) == [(everybody, 8)] * 2
+
+
+def kept(house: House) -> dict[str, list[Any]]:
+    """All that the ledger keeps but who has asked."""
+    with house.outhaul.ledger._read() as read:
+        return {
+            table.name: [tuple(row) for row in read.execute(sa.select(table))]
+            for table in metadata.sorted_tables
+            if table.name not in {"tokens", "rates"}
+        }
+
+
+QUERIES = (
+    "include=nothing",
+    "include=events.webhooks,last_event_callbacks.event_stores,webhooks.last_event_callbacks",
+    "include=event_stores&include=event_stores",
+    "fields[exports]=nothing&fields[webhooks]=nothing&fields[events]=nothing",
+    "colour=red",
+    "page[size]=1",
+)
+BODIES: dict[str, tuple[dict[str, Any], ...]] = {
+    "exports": (
+        {"_interrupt": True, "reference": 7},
+        {"_interrupt": True, "status": "completed"},
+        {"_interrupt": True, "metadata": {"a": "\0"}},
+        {"_start": True, "reference": "x"},
+        {"_start": True, "_interrupt": True, "reference": "x"},
+    ),
+    "webhooks": (
+        {"name": "x", "callback_url": "http://10.0.0.1/"},
+        {"_disable": True, "topic": "nothing"},
+        {"_disable": True, "_enable": True, "name": "x"},
+        {"_reset_circuit": True, "include_resources": ["orders"]},
+    ),
+    "events": ({"_trigger": True, "name": "exports.fail"}, {"_trigger": "yes"}),
+}
+
+
+@pytest.mark.parametrize("kind", BODIES)
+def test_what_is_refused_changes_nothing_however_much_of_it_was_right(house: House, kind: str) -> None:
+    asker = house.asker(tenant="1")
+    webhook, event = hook(asker, house.receiver.url), created(asker)
+    (export,) = (one["id"] for one in asker.call("GET", "/exports").json()["data"])
+    known = {"exports": export, "webhooks": webhook, "events": event}[kind]
+    right: dict[str, dict[str, Any]] = {
+        "exports": {"_interrupt": True, "reference": "x"},
+        "webhooks": {"_disable": True, "name": "x"},
+        "events": {"_trigger": True},
+    }
+    made = {"resource_type": "orders", "topic": "exports.fail", "callback_url": house.receiver.url}
+    new = {name: made[name] for name in query.FIELDS[kind] if name in made}
+    before = kept(house)
+
+    def refused(method: str, path: str, attributes: dict[str, Any]) -> None:
+        body = {"data": {"type": kind, "attributes": attributes}}
+        answer = asker.call(method, path, content=json.dumps(body))
+        assert answer.status_code in {400, 422}, (method, path, answer.text)
+        assert kept(house) == before, (method, path, attributes)
+
+    for asked in QUERIES:
+        refused("PATCH", f"/{kind}/{known}?{asked}", right[kind])
+        if kind != "events":
+            refused("POST", f"/{kind}?{asked}", new)
+            refused("DELETE", f"/{kind}/{known}?{asked}", {})
+    for attributes in BODIES[kind]:
+        refused("PATCH", f"/{kind}/{known}", attributes)
+
+
+def test_a_change_includes_what_is_next_to_it_and_that_is_never_too_much(house: House) -> None:
+    asker = house.asker(tenant="1")
+    crowd(house, asker, 26, 100)
+    for kind, names in query.NEAR.items():
+        assert len(names) * included.MOST <= included.LIMIT
+        if kind not in {"exports", "webhooks", "events"}:
+            continue
+        one = asker.call("GET", f"/{kind}").json()["data"][0]["id"]
+        body = {"data": {"type": kind, "attributes": {}}}
+        answer = asker.call("PATCH", f"/{kind}/{one}?include={','.join(names)}", json=body)
+        assert answer.status_code == 200, answer.text
+        assert {each["type"] for each in answer.json()["included"]} <= {*query.RELATED[kind].values()}

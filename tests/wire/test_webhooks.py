@@ -284,20 +284,22 @@ def test_events_of_another_organization_are_not_told(
 
 
 def test_a_disabled_webhook_is_told_nothing_and_an_open_circuit_closes_on_request(
-    asker: Asker, outhaul: Outhaul, courier: Courier, receiver: Receiver
+    outhaul: Outhaul, client: httpx.Client, courier: Courier, receiver: Receiver
 ) -> None:
+    # The exports here fail in their own time: of another tenant, whom no other test hears of.
+    asker = Asker(outhaul, client, tenant="3")
     made = hook(asker, callback_url=receiver.url)
     change(asker, made["id"], _disable=True)
-    drafts.create(outhaul.ledger, tenant="1", checked=False)
+    drafts.create(outhaul.ledger, tenant="3", checked=False)
     assert sent(courier) == 0
     change(asker, made["id"], _enable=True)
     receiver.status = 500
     for n in range(30):
-        drafts.create(outhaul.ledger, tenant="1", checked=False)
+        drafts.create(outhaul.ledger, tenant="3", checked=False)
         assert sent(courier) == 1, n
     attributes = asker.call("GET", f"/webhooks/{made['id']}").json()["data"]["attributes"]
     assert (attributes["circuit_state"], attributes["circuit_failure_count"]) == ("open", 30)
-    drafts.create(outhaul.ledger, tenant="1", checked=False)
+    drafts.create(outhaul.ledger, tenant="3", checked=False)
     drafts.passes(outhaul.ledger, "deliveries", due_at=10_000)
     assert sent(courier) == 0
     receiver.status = 204
@@ -306,6 +308,7 @@ def test_a_disabled_webhook_is_told_nothing_and_an_open_circuit_closes_on_reques
     assert (attributes["circuit_state"], attributes["circuit_failure_count"]) == ("closed", 0)
     assert sent(courier) == 31, "nothing was lost"
     assert len({headers["X-Outhaul-Event"] for headers, _ in receiver.got}) == 31
+    asker.call("DELETE", f"/webhooks/{made['id']}")
 
 
 def test_the_secret_of_a_webhook_is_nowhere_in_the_ledger(asker: Asker, outhaul: Outhaul) -> None:

@@ -20,7 +20,7 @@ from outhaul.ledger.events import NEVER, Event, event_of
 from outhaul.ledger.sifted import sifted_webhooks
 from outhaul.ledger.tables import deliveries, events, webhooks
 
-LEASE = 30.0  # seconds that a delivery is held: its answer is waited for 5 s, the look-up of its host a little longer
+LEASE = 30.0  # seconds that a delivery is held: its host and its answer are waited for 5 s
 RETRIES = 10  # Commerce Layer: "up to 10 retries"
 PAUSE, LONGEST_PAUSE = 10.0, 3600.0  # seconds before the first retry, doubled with each further one
 BREAKS = 30  # failures in a row after which nothing more is sent: Commerce Layer's

@@ -20,9 +20,9 @@ EXPORT, WEBHOOK = "/exports/{export_id}", "/webhooks/{webhook_id}"
 NUMBERED, CURSOR = ("PageNumber", "PageSize"), ("PageAfter", "PageSize")
 
 
-def _shape(kind: str) -> tuple[str, ...]:
-    """What of a resource is shown, and what with it."""
-    include = (f"Include_{kind}",) if kind in query.INCLUDABLE else ()
+def _shape(kind: str, way: str = "Include") -> tuple[str, ...]:
+    """What of a resource is shown, and what with it; by the `way` "Near" what can be with it after a change."""
+    include = (f"{way}_{kind}",) if kind in query.INCLUDABLE else ()
     return (*include, *(f"Fields_{one}" for one in (kind, *sorted(query.reached(kind)))))
 
 
@@ -64,7 +64,7 @@ def _exports() -> Calls:
                 (*READING, *WRITING, *SOURCE),
                 _document("exports", "201"),
             ),
-            ("IdempotencyKey", *SHAPE),
+            ("IdempotencyKey", *_shape("exports", "Near")),
             _body("NewExport", examples.creation("exports")),
         ),
         ("get", EXPORT): _call(
@@ -72,7 +72,7 @@ def _exports() -> Calls:
         ),
         ("patch", EXPORT): _call(
             *("updateExport", "Stop, start or amend it", (*ONE, *WRITING, *SOURCE), _document("exports")),
-            ("ExportID", *SHAPE),
+            ("ExportID", *_shape("exports", "Near")),
             _body("ExportChange", examples.change("exports")),
         ),
         ("delete", EXPORT): _call(
@@ -125,7 +125,7 @@ def _callbacks() -> Iterator[tuple[tuple[str, str], Data]]:
         ("patch", "/events/{event_id}"),
         _call(
             *("updateEvent", "Have webhooks told of it once more", (*ONE, *WRITING), _document("events")),
-            ("EventID", *_shape("events")),
+            ("EventID", *_shape("events", "Near")),
             _body("EventChange", {"data": {"type": "events", "attributes": {"_trigger": True}}}),
         ),
     )
@@ -167,7 +167,7 @@ def _webhooks() -> Calls:
         ),
         ("post", "/webhooks"): _call(
             *("createWebhook", "Have exports told of", (*READING, *WRITING), _document("webhooks", "201")),
-            _shape("webhooks"),
+            _shape("webhooks", "Near"),
             _body("NewWebhook", examples.creation("webhooks")),
         ),
         ("get", WEBHOOK): _call(
@@ -176,7 +176,7 @@ def _webhooks() -> Calls:
         ),
         ("patch", WEBHOOK): _call(
             *("updateWebhook", "Amend, end or resume it", (*ONE, *WRITING), _document("webhooks")),
-            ("WebhookID", *_shape("webhooks")),
+            ("WebhookID", *_shape("webhooks", "Near")),
             _body("WebhookChange", examples.change("webhooks")),
         ),
         ("delete", WEBHOOK): _call("deleteWebhook", "Remove it", ONE, _nothing(), ("WebhookID",)),

@@ -40,7 +40,7 @@ def list_webhooks(request: Request, caller: SignedIn) -> Document:
 
 @router.post("/webhooks")
 def create(request: Request, caller: SignedIn, given: Body) -> Document:
-    inclusion = _inclusion(request, caller)
+    inclusion = _inclusion(request, caller, changes=True)
     row, disabled = parse.webhook_creation(given, render.EVENTS)
     made, secret = exports_of(request).webhooks.create(caller, DIALECT, row, disabled=disabled)
     data = callbacks.webhook(made, inclusion.setting, inclusion.shape, secret)
@@ -55,7 +55,7 @@ def retrieve(request: Request, caller: SignedIn, webhook_id: str) -> Document:
 
 @router.patch("/webhooks/{webhook_id}")
 def update(request: Request, caller: SignedIn, webhook_id: str, given: Body) -> Document:
-    inclusion = _inclusion(request, caller)
+    inclusion = _inclusion(request, caller, changes=True)
     changes, moves = parse.webhook_update(given, webhook_id, render.EVENTS)
     return single(inclusion, KIND, exports_of(request).webhooks.amend(caller, webhook_id, changes, moves))
 
@@ -67,8 +67,8 @@ def delete(request: Request, caller: SignedIn, webhook_id: str) -> Response:
     return Response(status_code=204)
 
 
-def _inclusion(request: Request, caller: Caller) -> Inclusion:
-    shape = query.shape(asked(request), KIND)
+def _inclusion(request: Request, caller: Caller, *, changes: bool = False) -> Inclusion:
+    shape = query.shape(asked(request), KIND, changes=changes)
     return Inclusion(exports_of(request), caller, shape, setting_of(request))
 
 

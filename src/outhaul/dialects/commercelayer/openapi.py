@@ -32,6 +32,8 @@ FILTERS = {
 }
 IDS = {"events": r"\d{1,18}", "versions": r"\d{1,18}", "event_stores": query.CURSOR.pattern}
 INCLUDED = f"The newest {included.MOST} for each resource; more than {included.LIMIT:,} in all are refused."
+NEAR = f"The newest {included.MOST} of each; what lies further off is included by calls that read."
+CHANGED = ("exports", "events", "webhooks")
 
 OF_EVENTS = ("id", "name", "created_at", "updated_at")
 
@@ -87,6 +89,7 @@ def _parameters() -> Data:
             f"Include_{kind}": _asked("include", _names(paths), INCLUDED)
             for kind, paths in query.INCLUDABLE.items()
         },
+        **{f"Near_{kind}": _asked("include", _names(query.NEAR[kind]), NEAR) for kind in CHANGED},
         "IdempotencyKey": {
             "name": "Idempotency-Key",
             "in": "header",

@@ -126,6 +126,8 @@ def _paths(kind: str, passed: frozenset[str]) -> Iterator[str]:
 
 # The dotted paths that can be included with each kind: none comes back to a kind that it has passed.
 INCLUDABLE: Mapping[str, tuple[str, ...]] = {kind: tuple(_paths(kind, frozenset({kind}))) for kind in RELATED}
+# Those of one step: all that calls which change something include.
+NEAR = {kind: tuple(names) for kind, names in RELATED.items()}
 PLACES = {"exports": "export_id", "webhooks": "webhook_id", "event_callbacks": "callback_id"} | dict.fromkeys(
     ("events", "versions", "event_stores"), "event_id"
 )  # by kind, how paths call its id
@@ -207,18 +209,20 @@ def listing(query: Query, kind: str = "exports", *, whole: bool = True) -> Asked
     return Asked(Page(**pages), where, order, shape(rest.items(), kind, whole=whole), kept, after)
 
 
-def shape(query: Query, kind: str = "exports", *, whole: bool = True) -> Shape:
-    """The query of a single resource: sparse fieldsets of it and of what can be included, and what is included."""
+def shape(query: Query, kind: str = "exports", *, whole: bool = True, changes: bool = False) -> Shape:
+    """The query of a single resource: sparse fieldsets of it and of what can be included, and what is included.
+    `changes`: of a call that changes something, and must be refused before it does: what is included may then not be
+    too much, however much is there."""
     fields: dict[str, frozenset[str]] = {}
     include: tuple[str, ...] = ()
-    paths = INCLUDABLE.get(kind, ()) if whole else ()
+    paths = (NEAR if changes else INCLUDABLE).get(kind, ()) if whole else ()
     possible = reached(kind) if paths else set()
     for name, value in _once(query).items():
         of = name.removeprefix("fields[").removesuffix("]")
         if name == f"fields[{of}]" and of in FIELDS and of in {kind, *possible}:
             fields[of] = _fields(of, value, name)
         elif name == "include" and paths:
-            include = _include(value, kind)
+            include = _include(value, kind, paths)
         else:
             _refuse(name, value, kind)
     return Shape(fields, include)
@@ -324,13 +328,13 @@ def _fields(kind: str, value: str, parameter: str) -> frozenset[str]:
     return frozenset(named)
 
 
-def _include(value: str, kind: str) -> tuple[str, ...]:
+def _include(value: str, kind: str, paths: tuple[str, ...]) -> tuple[str, ...]:
     named = tuple(dict.fromkeys(name for name in value.split(",") if name))
     for name in named:
-        if name not in INCLUDABLE[kind]:
+        if name not in paths:
             raise errors.InvalidInclude(
                 f"{name} is not a valid includable relationship of {kind}",
-                **_choices(name, INCLUDABLE[kind], "include"),
+                **_choices(name, paths, "include"),
             )
     return named
 

@@ -105,7 +105,7 @@ def retrieve(request: Request, caller: SignedIn, callback_id: str) -> Document:
 
 @router.patch("/events/{event_id}")
 def update(request: Request, caller: SignedIn, event_id: str, given: Body) -> Document:
-    shape, exports = query.shape(asked(request), "events"), exports_of(request)
+    shape, exports = query.shape(asked(request), "events", changes=True), exports_of(request)
     wanted = parse.triggered(given, event_id)
     found = event(exports, caller, "events", event_id)
     if wanted:

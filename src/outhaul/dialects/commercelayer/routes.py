@@ -206,7 +206,7 @@ def listexports_of(request: Request, caller: SignedIn) -> Document:
 
 @router.post("/exports")
 def create(request: Request, caller: SignedIn, given: Body) -> Document:
-    shape = query.shape(asked(request))
+    shape = query.shape(asked(request), changes=True)
     export = exports_of(request).create(caller, parse.creation(given), least=1, key=key(request))
     request.scope["outhaul.audit"]["export"] = export.id
     return _single(request, caller, export, shape, 201)
@@ -223,7 +223,7 @@ def retrieve(request: Request, export_id: str) -> Document:
 
 @router.patch("/exports/{export_id}")
 def update(request: Request, caller: SignedIn, export_id: str, given: Body) -> Document:
-    shape = query.shape(asked(request))
+    shape = query.shape(asked(request), changes=True)
     exports = exports_of(request)
     change = parse.update(given, export_id)
     if change.move == "interrupt":
