@@ -25,7 +25,7 @@ def test_a_circuit_that_cannot_be_closed_whole_stays_open(ledger: Ledger) -> Non
 
     sa.event.listen(ledger._writer, "before_cursor_execute", dies)
     with pytest.raises(KeyboardInterrupt):
-        ledger.reset_circuit(made.id, "acme")
+        ledger.amend_webhook(made.id, "acme", {}, ("reset_circuit",))
     sa.event.remove(ledger._writer, "before_cursor_execute", dies)
     assert ledger.webhook(made.id, "acme").opened_at is not None
 

@@ -359,7 +359,7 @@ def test_what_waits_for_an_open_circuit_is_not_looked_at_and_is_sent_when_it_clo
     drafts.create(ledger)
     assert ledger.webhook(made.id, "acme").opened_at is not None
     assert all(seconds > 10**9 for _, seconds in waiting(ledger))
-    ledger.reset_circuit(made.id, "acme")
+    ledger.amend_webhook(made.id, "acme", {}, ("reset_circuit",))
     receiver.status = 200
     while sender.step():
         pass
@@ -371,7 +371,7 @@ def test_a_message_that_is_written_while_the_circuit_closes_is_due(ledger: Ledge
     made, _ = hook(ledger, "http://127.0.0.1:9/")
     export = drafts.create(ledger)
     ledger.amend_webhook(made.id, "acme", {"opened_at": 1.0, "failures": BREAKS})
-    closing = threading.Thread(target=ledger.reset_circuit, args=[made.id, "acme"])
+    closing = threading.Thread(target=ledger.amend_webhook, args=[made.id, "acme", {}, ("reset_circuit",)])
     with ledger._write() as write:
         tell(write, export.id, "created")
         closing.start()

@@ -96,11 +96,13 @@ class View:
 @dataclass(frozen=True, slots=True)
 class Lens:
     """How lists show events or webhooks. `names`: their names of what they can be filtered by, each with ours; `words`:
-    of the names of events; `same`: what is alike in every row, under a name that `names` leads to."""
+    of the names of events; `same`: what is alike in every row, under a name that `names` leads to; `kinds`: by the
+    names of events, what they tell of."""
 
     names: Mapping[str, str]
     words: Mapping[str, str] = field(default_factory=dict)
     same: Mapping[str, str | dict[str, Any] | None] = field(default_factory=dict)
+    kinds: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""What has happened to exports, for those who may see it: pages, cursors and single events."""
+"""What has happened to exports and webhooks, for those who may see it: pages, cursors and single events."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ class History:
         self._sight = sight
 
     def list(
-        self, caller: Caller, names: Sequence[str], export_id: str | None, asked: Stretch
+        self, caller: Caller, names: Sequence[str], of: str | None, asked: Stretch
     ) -> tuple[tuple[Event, ...], int]:
-        """A page of the events of these names, of one export or of all, and how many there are. Wrong filters are
-        refused as those of a draft are."""
-        return self._ledger.told(self._seen(caller, export_id), names, export_id, asked)
+        """A page of the events of these names that are in sight, of the export or webhook of this id or of all, and how
+        many there are. Wrong filters are refused as those of a draft are."""
+        return self._ledger.told(self._sight(caller), names, of, asked)
 
     def before(
-        self, caller: Caller, names: Sequence[str], export_id: str | None, *, limit: int, before: int | None
+        self, caller: Caller, names: Sequence[str], of: str | None, *, limit: int, before: int | None
     ) -> tuple[Event, ...]:
         """The same by a cursor: what has happened before the event of that number, None for the newest."""
-        return self._ledger.told_before(self._seen(caller, export_id), names, export_id, limit, before)
+        return self._ledger.told_before(self._sight(caller), names, of, limit, before)
 
     def get(self, caller: Caller, names: Sequence[str], event_id: int) -> Event:
         """One event; NotFound."""
@@ -39,10 +39,3 @@ class History:
     def several(self, caller: Caller, names: Sequence[str], ids: Collection[int]) -> Mapping[int, Event]:
         """Those of these events that are there, by id."""
         return self._ledger.told_each(self._sight(caller), names, ids)
-
-    def _seen(self, caller: Caller, export_id: str | None) -> Sight:
-        """The caller's sight; NotFound for an export that is out of it."""
-        sight = self._sight(caller)
-        if export_id is not None:
-            self._ledger.get(export_id, sight)
-        return sight

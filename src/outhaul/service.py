@@ -193,9 +193,12 @@ class Exports:
         edge = (before[0].timestamp(), before[1]) if before else None
         return self._ledger.recent(_sight(caller), dialect, limit, edge)
 
-    def events(self, exports: Sequence[Export], names: Sequence[str]) -> Mapping[str, tuple[Event, ...]]:
-        """What has happened to these exports, of the events of these names, by export and oldest first."""
-        return self._ledger.events_of([export.id for export in exports], names)
+    def events(
+        self, of: Sequence[Export | Webhook], names: Sequence[str], most: int | None = None
+    ) -> Mapping[str, tuple[Event, ...]]:
+        """What has happened to these exports or webhooks, of the events of these names, by id and oldest first; when
+        `most` in all have been read, the others are passed over."""
+        return self._ledger.events_of([one.id for one in of], names, most)
 
     def amend(self, caller: Caller, export_id: str, changes: Mapping[str, Any]) -> Export:
         """Change `reference`, `reference_origin` or `metadata`."""

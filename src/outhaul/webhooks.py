@@ -73,7 +73,7 @@ class Webhooks:
             "salt": salt,
             "key": _name(key),
         }
-        made = self._ledger.insert_webhook({**row, **own}, disabled=disabled)
+        made = self._ledger.insert_webhook({**row, **own}, disabled=disabled, who=caller)
         return made, _secret(key, salt)
 
     def get(self, caller: Caller, webhook_id: str) -> Webhook:
@@ -91,19 +91,14 @@ class Webhooks:
     def amend(
         self, caller: Caller, webhook_id: str, changes: Mapping[str, Any], moves: Sequence[str] = ()
     ) -> Webhook:
-        """Change what it is; then the moves: enable, disable, reset_circuit."""
+        """Change what it is and make the moves enable, disable and reset_circuit, or nothing of it."""
         found = self.get(caller, webhook_id)
         _may(caller, change=True)
         if "url" in changes:
             callbacks.check(changes["url"], self.networks, self.resolve)
-        if changes:
-            self._ledger.amend_webhook(found.id, caller.tenant, changes)
-        for move in moves:
-            if move == "reset_circuit":
-                self._ledger.reset_circuit(found.id, caller.tenant)
-            else:
-                self._ledger.enable_webhook(found.id, caller.tenant, move == "enable")
-        return self.get(caller, webhook_id)
+        if not changes and not moves:
+            return found
+        return self._ledger.amend_webhook(found.id, caller.tenant, changes, moves, caller)
 
     def tries(
         self, caller: Caller, asked: Stretch, webhook_id: str | None = None, event: Event | None = None
@@ -135,7 +130,7 @@ class Webhooks:
 
     def delete(self, caller: Caller, webhook_id: str) -> None:
         _may(caller, change=True)
-        self._ledger.remove_webhook(webhook_id, caller.tenant)
+        self._ledger.remove_webhook(webhook_id, caller.tenant, caller)
 
     def message(self, delivery: Sending) -> Message:
         """The delivery with its secret; OuthaulError when the key that it was derived from is no longer there."""

@@ -68,6 +68,7 @@ def crowd(house: House, asker: Asker, hooks: int, tries: int) -> list[str]:
             {"events": 2, "webhooks": 4, "event_callbacks": 24},
         ),
         ("/event_callbacks?include=event_stores,webhook&page[size]=25", {"webhooks": 4, "event_stores": 2}),
+        ("/webhooks?include=versions.event_stores,event_stores", {"versions": 4, "event_stores": 4}),
     ],
 )
 def test_what_is_included_is_asked_for_once_a_level_however_much_it_is(
@@ -103,7 +104,7 @@ def test_the_newest_of_each_are_told_on_every_ledger(ledger: Ledger) -> None:
     made = [drafts.create(ledger).id for _ in range(2)]
     for n in range(103):
         ledger.amend(made[0], reference=str(n))
-    told = ledger.events_of(made, ("amended", "created"))
+    told = ledger.events_of(made, ("amended", "created"), 1_000)
     assert [one.data["changed"]["reference"][1] for one in told[made[0]]] == [str(n) for n in range(3, 103)]
     assert [one.name for one in told[made[1]]] == ["created"]
     row = {"event": "created", "url": "http://example.com/", "dialect": "commercelayer", "name": None}

@@ -1,4 +1,4 @@
-"""Events: every change of an export with who did it, written in the transaction of the change."""
+"""Events: every change of an export or a webhook with who did it, written in the transaction of the change."""
 
 from __future__ import annotations
 
@@ -18,13 +18,15 @@ NEVER = (
 )
 OURSELVES = "outhaul"  # who did it, where nobody asked for it
 Who = str | Caller
+OF_WEBHOOKS = ("webhook_created", "webhook_amended", "webhook_removed")  # names of what happens to one
 
 
 @dataclass(frozen=True, slots=True)
 class Event:
     """`name`: created amended started planned remade interrupted resumed completed failed expired removed, and
-    downloaded, which changes nothing. `data["changed"]`: what callers see of a change, `{name: [before, after]}`
-    in our names; `data["by"]`: what its token said of an application and its owner."""
+    downloaded, which changes nothing; of OF_WEBHOOKS, and then `export` is the webhook. `data["changed"]`: what callers
+    see of a change, `{name: [before, after]}` in our names; `data["by"]`: what its token said of an application and its
+    owner."""
 
     id: int
     export: str
@@ -56,12 +58,26 @@ def event_of(row: Any) -> Event:
 
 def tell(write: sa.Connection, export_id: str, name: str, who: Who = OURSELVES, **data: Any) -> None:
     """Add an event to the transaction of the change that it tells of, and to the outbox whoever wants to know."""
-    if isinstance(who, Caller):
-        by = {"application": dict(who.application), "owner": dict(who.owner)}
-        who, data = who.id, data | ({"by": by} if any(by.values()) else {})
     told = {"of": export_id, "what": name}
-    number = write.execute(TOLD, told | {"by": who, "more": data}).scalar_one()
+    number = write.execute(TOLD, told | _by(who, data)).scalar_one()
     write.execute(WANTED, told | {"number": number})
+
+
+def tell_of_webhook(
+    write: sa.Connection, webhook_id: str, tenant: str | None, name: str, who: Who, **data: Any
+) -> None:
+    """The same of a webhook, by a name of OF_WEBHOOKS; no other is told of it."""
+    told = _by(who, data)
+    row = {"export": webhook_id, "tenant": tenant, "name": name, "who": told["by"], "data": told["more"]}
+    write.execute(events.insert().values(row))
+
+
+def _by(who: Who, data: dict[str, Any]) -> dict[str, Any]:
+    """Who did it, and beside the data what the token said."""
+    if not isinstance(who, Caller):
+        return {"by": who, "more": data}
+    said = {"application": dict(who.application), "owner": dict(who.owner)}
+    return {"by": who.id, "more": data | ({"by": said} if any(said.values()) else {})}
 
 
 def _told() -> sa.Executable:

@@ -16,7 +16,8 @@ from outhaul.ledger.tables import events, exports
 
 PLAIN = View(names={name: name for name in KINDS}, words={status: status for status in Status})
 NEWEST = (("created_at", True),)
-LAST = 100  # events of an export that are told beside it; their own list has all
+LAST = 100  # events of an export or a webhook that are told beside it; their own list has all
+TOGETHER = 100  # of which are asked for in one question: SQLite joins no more than 500 selects
 
 
 class Listing(Exports):
@@ -64,17 +65,24 @@ class Listing(Exports):
             rest = shown_exports(read.execute(shown().where(named.in_(ids))).all())
         return tuple(sorted(rest, key=lambda export: ids.index(export.id)))
 
-    def events_of(self, ids: Sequence[str], names: Sequence[str]) -> dict[str, tuple[Event, ...]]:
-        """The events of these names of some exports, by export, the newest LAST of each, oldest first."""
-        newest = sa.union_all(*(_newest(one, names) for one in ids))
+    def events_of(
+        self, ids: Sequence[str], names: Sequence[str], most: int | None = None
+    ) -> dict[str, tuple[Event, ...]]:
+        """The events of these names of some exports or webhooks, by id, the newest LAST of each, oldest first; when
+        `most` in all have been read, the others are passed over."""
         found: dict[str, list[Event]] = {one: [] for one in ids}
         with self._read() as read:
-            for row in read.execute(sa.select(events).where(events.c.id.in_(newest)).order_by(events.c.id)):
-                found[row.export].append(event_of(row))
+            for start in range(0, len(ids), TOGETHER):
+                if most is not None and sum(map(len, found.values())) >= most:
+                    break
+                newest = sa.union_all(*(_newest(one, names) for one in ids[start : start + TOGETHER]))
+                wanted = sa.select(events).where(events.c.id.in_(newest)).order_by(events.c.id)
+                for row in read.execute(wanted):
+                    found[row.export].append(event_of(row))
         return {one: tuple(told) for one, told in found.items()}
 
 
-def _newest(export_id: str, names: Sequence[str]) -> sa.Select[Any]:
-    """The ids alone. One export at a time, because its index ends where enough are found."""
-    ours = sa.select(events.c.id).where(events.c.export == export_id, events.c.name.in_(names))
+def _newest(of: str, names: Sequence[str]) -> sa.Select[Any]:
+    """The ids alone. One export or webhook at a time, because its index ends where enough are found."""
+    ours = sa.select(events.c.id).where(events.c.export == of, events.c.name.in_(names))
     return sa.select(ours.order_by(events.c.id.desc()).limit(LAST).subquery().c.id)

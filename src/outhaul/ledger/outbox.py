@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 import string
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -16,7 +16,7 @@ from outhaul.export import Stretch
 from outhaul.ledger.callbacks import Callbacks, record
 from outhaul.ledger.clock import maybe, moment, now
 from outhaul.ledger.database import moved
-from outhaul.ledger.events import NEVER, Event, event_of
+from outhaul.ledger.events import NEVER, OURSELVES, Event, Who, event_of, tell_of_webhook
 from outhaul.ledger.sifted import sifted_webhooks
 from outhaul.ledger.tables import deliveries, events, webhooks
 
@@ -25,6 +25,16 @@ RETRIES = 10  # Commerce Layer: "up to 10 retries"
 PAUSE, LONGEST_PAUSE = 10.0, 3600.0  # seconds before the first retry, doubled with each further one
 BREAKS = 30  # failures in a row after which nothing more is sent: Commerce Layer's
 MOST = 100  # webhooks of one tenant
+# What of a webhook is told when it changes: the rest is nobody's.
+TOLD = (
+    *("event", "url", "name", "include", "disabled_at", "opened_at", "failures"),
+    *("reference", "reference_origin", "metadata"),
+)
+MOVES: Mapping[str, Mapping[str, Any]] = {
+    "enable": {"disabled_at": None},
+    "disable": {"disabled_at": sa.func.coalesce(webhooks.c.disabled_at, now())},
+    "reset_circuit": {"opened_at": None, "failures": 0},
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +75,9 @@ class Sending:
 class Outbox(Callbacks):
     """Webhooks and what is to be sent to them. An event's transaction itself puts its messages here."""
 
-    def insert_webhook(self, row: Mapping[str, Any], *, disabled: bool = False) -> Webhook:
+    def insert_webhook(
+        self, row: Mapping[str, Any], *, disabled: bool = False, who: Who = OURSELVES
+    ) -> Webhook:
         """A new webhook under a new id; TooMuch when the tenant has as many as it may."""
         webhook_id = "".join(secrets.choice(string.ascii_letters) for _ in range(10))
         tenant = row["tenant"]
@@ -80,8 +92,10 @@ class Outbox(Callbacks):
                     facts={"value": count, "limit": MOST},
                 )
             since = now() if disabled else None
-            write.execute(webhooks.insert().values(id=webhook_id, disabled_at=since, **row))
-        return self.webhook(webhook_id, tenant)
+            made = webhooks.insert().values(id=webhook_id, disabled_at=since, **row).returning(webhooks)
+            found = write.execute(made).one()
+            _tell(write, "webhook_created", who, found)
+        return _webhook(found)
 
     def webhook(self, webhook_id: str, tenant: str | None) -> Webhook:
         """`tenant` None sees those of all; NotFound."""
@@ -105,33 +119,39 @@ class Outbox(Callbacks):
             total = read.execute(sa.select(sa.func.count()).select_from(webhooks).where(*seen)).scalar_one()
             return tuple(_webhook(row) for row in read.execute(page)), total
 
-    def amend_webhook(self, webhook_id: str, tenant: str | None, changes: Mapping[str, Any]) -> Webhook:
-        """Set columns; NotFound."""
-        change = webhooks.update().where(_ours(webhook_id, tenant)).values(updated_at=now(), **changes)
+    def amend_webhook(
+        self,
+        webhook_id: str,
+        tenant: str | None,
+        changes: Mapping[str, Any],
+        moves: Sequence[str] = (),
+        who: Who = OURSELVES,
+    ) -> Webhook:
+        """Set columns and make moves of MOVES, all at once; NotFound. Disabled, it gets no new messages, and those that
+        wait go on waiting; when its circuit is reset, what has waited meanwhile is due now."""
+        ours, values = _ours(webhook_id, tenant), dict(changes)
+        for move in moves:
+            values |= MOVES[move]
         with self._write() as write:
-            if not moved(write, change):
+            before = write.execute(_locked(ours)).one_or_none()
+            if before is None:
                 raise _missing(webhook_id)
-        return self.webhook(webhook_id, tenant)
+            write.execute(webhooks.update().where(ours).values(updated_at=now(), **values))
+            if "reset_circuit" in moves:
+                waiting = sa.and_(deliveries.c.webhook == webhook_id, deliveries.c.token.is_(None))
+                write.execute(deliveries.update().where(waiting).values(due_at=now()))
+            after = write.execute(sa.select(webhooks).where(ours)).one()
+            _tell(write, "webhook_amended", who, after, before)
+        return _webhook(after)
 
-    def enable_webhook(self, webhook_id: str, tenant: str | None, enabled: bool) -> None:
-        """Disabled, it gets no new messages, and those that wait go on waiting."""
-        since = None if enabled else sa.func.coalesce(webhooks.c.disabled_at, now())
-        self.amend_webhook(webhook_id, tenant, {"disabled_at": since})
-
-    def reset_circuit(self, webhook_id: str, tenant: str | None) -> None:
-        """Send again; what has waited meanwhile is due now."""
-        closed = {"opened_at": None, "failures": 0, "updated_at": now()}
-        waiting = sa.and_(deliveries.c.webhook == webhook_id, deliveries.c.token.is_(None))
-        with self._write() as write:
-            if not moved(write, webhooks.update().where(_ours(webhook_id, tenant)).values(closed)):
-                raise _missing(webhook_id)
-            write.execute(deliveries.update().where(waiting).values(due_at=now()))
-
-    def remove_webhook(self, webhook_id: str, tenant: str | None) -> None:
+    def remove_webhook(self, webhook_id: str, tenant: str | None, who: Who = OURSELVES) -> None:
         """Gone, with what was still to be sent to it; NotFound."""
+        removed = webhooks.delete().where(_ours(webhook_id, tenant)).returning(webhooks.c.tenant)
         with self._write() as write:
-            if not moved(write, webhooks.delete().where(_ours(webhook_id, tenant))):
+            gone = write.execute(removed).one_or_none()
+            if gone is None:
                 raise _missing(webhook_id)
+            tell_of_webhook(write, webhook_id, gone.tenant, "webhook_removed", who)
 
     def trigger(self, event: Event, tenant: str | None) -> None:
         """Tell of it once more: to every webhook of the tenant (None: of all) that would be told of such an event."""
@@ -188,18 +208,19 @@ class Outbox(Callbacks):
             tries=delivery.tries + 1, due_at=now() + pause, token=None, lease_until=None
         )
         with self._write() as write:
-            _lock(write, delivery)
+            before = _lock(write, delivery)
             if moved(write, (deliveries.delete() if over else again).where(_held(delivery))):
                 _record(write, delivery, status, why)
                 failures = webhooks.c.failures + 1
                 opened = sa.case((failures >= BREAKS, sa.func.coalesce(webhooks.c.opened_at, now())))
-                ours = webhooks.update().where(webhooks.c.id == delivery.webhook.id)
-                write.execute(ours.values(failures=failures, opened_at=opened))
-                open_now = sa.exists().where(
-                    webhooks.c.id == deliveries.c.webhook, webhooks.c.opened_at.is_not(None)
-                )
-                mine = sa.and_(deliveries.c.webhook == delivery.webhook.id, open_now)
-                write.execute(deliveries.update().where(mine).values(due_at=NEVER))
+                ours = webhooks.c.id == delivery.webhook.id
+                missed = webhooks.update().where(ours).values(failures=failures, opened_at=opened)
+                after = write.execute(missed.returning(webhooks)).one()
+                if after.opened_at is not None:
+                    waiting = deliveries.c.webhook == delivery.webhook.id
+                    write.execute(deliveries.update().where(waiting).values(due_at=NEVER))
+                if before and before.opened_at is None and after.opened_at is not None:
+                    _tell(write, "webhook_amended", OURSELVES, after, before)
         return over
 
 
@@ -212,10 +233,24 @@ def _record(write: sa.Connection, delivery: Sending, status: int | None, why: st
     record(write, delivery.webhook.id, delivery.event.id, delivery.webhook.url, status, why)
 
 
-def _lock(write: sa.Connection, delivery: Sending) -> None:
-    """The webhook before its messages, as everybody takes them."""
-    ours = sa.select(webhooks.c.id).where(webhooks.c.id == delivery.webhook.id)
-    write.execute(ours.with_for_update(key_share=True))
+def _lock(write: sa.Connection, delivery: Sending) -> Any | None:
+    """The webhook before its messages, as everybody takes them; None when it is gone."""
+    return write.execute(_locked(webhooks.c.id == delivery.webhook.id)).one_or_none()
+
+
+def _locked(ours: sa.ColumnElement[bool]) -> sa.Select[Any]:
+    return sa.select(webhooks).where(ours).with_for_update(key_share=True)
+
+
+def _tell(write: sa.Connection, name: str, who: Who, after: Any, before: Any = None) -> None:
+    """Tell of what has changed, if anything has; without `before` of what it begins with."""
+    pairs = {column: [getattr(before, column, None), getattr(after, column)] for column in TOLD}
+    nothing: tuple[Any, ...] = () if before else (0, [], {})
+    changed = {
+        column: pair for column, pair in pairs.items() if pair[0] != pair[1] and pair[1] not in nothing
+    }
+    if changed:
+        tell_of_webhook(write, after.id, after.tenant, name, who, changed=changed)
 
 
 def _due() -> sa.Select[Any]:

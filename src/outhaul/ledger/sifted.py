@@ -103,7 +103,8 @@ def _event(lens: Lens) -> dict[str, Shown]:
     return {
         "id": Shown(Type.TEXT, sa.cast(events.c.id, sa.Text), events.c.id),
         "export": Shown(Type.TEXT, events.c.export),
-        "name": Shown(Type.TEXT, _word(lens, events.c.name)),
+        "name": Shown(Type.TEXT, _word(lens.words, events.c.name)),
+        "kind": Shown(Type.TEXT, _word(lens.kinds, events.c.name)),
         "at": Shown(Type.INSTANT, micros(events.c.at), events.c.at),
     }
 
@@ -112,7 +113,7 @@ def _webhook(lens: Lens) -> dict[str, Shown]:
     texts: dict[str, Any] = {
         name: webhooks.c[name] for name in ("id", "url", "name", "reference", "reference_origin")
     }
-    texts["event"] = _word(lens, webhooks.c.event)
+    texts["event"] = _word(lens.words, webhooks.c.event)
     texts["circuit"] = sa.case((webhooks.c.opened_at.is_(None), "closed"), else_="open")
     times = {name: webhooks.c[name] for name in ("disabled_at", "created_at", "updated_at")}
     return {
@@ -123,8 +124,8 @@ def _webhook(lens: Lens) -> dict[str, Shown]:
     }
 
 
-def _word(lens: Lens, name: Any) -> Any:
-    return sa.case(dict(lens.words), value=name, else_=name) if lens.words else name
+def _word(words: Mapping[str, str], name: Any) -> Any:
+    return sa.case(dict(words), value=name, else_=name) if words else name
 
 
 def _same(value: str | dict[str, Any] | None) -> Shown:

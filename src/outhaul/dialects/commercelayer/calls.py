@@ -91,9 +91,10 @@ def _histories(kind: str) -> Calls:
     name, shape = NAMES[kind], _shape(kind)
     paged = (*(CURSOR if query.LISTS[kind].cursor else NUMBERED), *_sifted(kind))
     about = "what happened to {}, newest first: {}"
+    whose = "all exports" if kind == "events" else "all exports and webhooks"
     return {
         ("get", f"/{kind}"): _call(
-            f"list{name}s", about.format("all exports", kind), READING, _page(kind), (*paged, *shape)
+            f"list{name}s", about.format(whose, kind), READING, _page(kind), (*paged, *shape)
         ),
         ("get", f"/{kind}/{{event_id}}"): _call(
             f"retrieve{name}", f"One of the {kind}", ONE, _document(kind), (f"{name}ID", *shape)

@@ -1,4 +1,4 @@
-"""Core words to wire: what happened to exports, as Commerce Layer's events, versions and event stores; pure."""
+"""Core words to wire: what happened, as Commerce Layer's events, versions and event stores; pure."""
 
 from __future__ import annotations
 
@@ -25,23 +25,35 @@ CHANGES = (
     *("created", "amended", "started", "interrupted", "resumed", "completed", "failed", "expired"),
     "removed",
 )
+# What happens to a webhook, by the words of the wire.
+OF_WEBHOOKS = {"webhook_created": "create", "webhook_amended": "update", "webhook_removed": "destroy"}
+# By each of these what they tell of.
+KINDS: Mapping[str, str] = dict.fromkeys(CHANGES, "exports") | dict.fromkeys(OF_WEBHOOKS, "webhooks")
 NAMES: Mapping[str, tuple[str, ...]] = {
     "events": tuple(EVENTS),
-    "versions": CHANGES,
-    "event_stores": CHANGES,
+    "versions": tuple(KINDS),
+    "event_stores": tuple(KINDS),
 }
-WORDS = {"created": "create", "removed": "destroy"}  # every other change is an update
+WORDS = dict.fromkeys(CHANGES, "update") | {"created": "create", "removed": "destroy"} | OF_WEBHOOKS
 LENSES: Mapping[str, Lens] = {
     "events": Lens(
         LISTS["events"].filters, EVENTS, {"reference": None, "reference_origin": None, "metadata": {}}
     ),
     "versions": Lens(
         LISTS["versions"].filters,
-        {name: WORDS.get(name, "update") for name in CHANGES},
-        {"resource_type": "exports"},
+        WORDS,
+        kinds=KINDS,
     ),
 }
-ATTRIBUTES = {"resource": "resource_type"}
+# A change's names on the wire, where they differ.
+ATTRIBUTES = {
+    "resource": "resource_type",
+    "event": "topic",
+    "url": "callback_url",
+    "include": "include_resources",
+    "opened_at": "circuit_state",
+    "failures": "circuit_failure_count",
+}
 OURSELVES = "outhaul"  # in whose name the ledger tells of what nobody has asked for
 
 
@@ -95,9 +107,9 @@ def _change(kind: str, told: Event, setting: Setting) -> dict[str, Any]:
         else {"changes": {name: [old, new] for name, (old, new) in changed.items()}}
     )
     return {
-        "resource_type": "exports",
+        "resource_type": KINDS[told.name],
         "resource_id": told.export,
-        "event": WORDS.get(told.name, "update"),
+        "event": WORDS[told.name],
         **what,
         "who": _who(told.who, told.data.get("by", {})),
         "created_at": at,
@@ -109,7 +121,7 @@ def _changed(told: Event, setting: Setting) -> dict[str, tuple[Any, Any]]:
     """Attributes of the wire before and after; those that look the same on it are left out."""
     found = {}
     for name, (old, new) in told.data.get("changed", {}).items():
-        pair = (_word(old, setting), _word(new, setting)) if name == "status" else (old, new)
+        pair = (_shown(name, old, setting), _shown(name, new, setting))
         if pair[0] != pair[1]:
             found[ATTRIBUTES.get(name, name)] = pair
     if told.name == "failed":
@@ -120,8 +132,17 @@ def _changed(told: Event, setting: Setting) -> dict[str, tuple[Any, Any]]:
     return found
 
 
-def _word(status: str | None, setting: Setting) -> str | None:
-    return None if status is None else setting.word(Status(status))
+def _shown(name: str, value: Any, setting: Setting) -> Any:
+    """What a changed attribute was or is, as the resource itself shows it."""
+    if name == "opened_at":
+        return "closed" if value is None else "open"
+    if value is None:
+        return None
+    if name == "status":
+        return setting.word(Status(value))
+    if name == "event":
+        return EVENTS[value]
+    return time(datetime.fromtimestamp(value, UTC)) if name == "disabled_at" else value
 
 
 def _who(caller: str, by: Mapping[str, Any]) -> dict[str, Any]:

@@ -67,8 +67,8 @@ class Inclusion:
         return history.identifier(kind, one)["id"] if kind in history.NAMES else str(one.id)
 
     def happened(self, kind: str, items: Sequence[Any]) -> Groups:
-        told = self.exports.events(items, history.NAMES[kind])
-        return [told.get(export.id, ()) for export in items]
+        told = self.exports.events(items, history.NAMES[kind], LIMIT + 1)
+        return [told.get(one.id, ()) for one in items]
 
     def hooks(self, items: Sequence[Event]) -> Groups:
         """Asked for once for all events that are told alike."""
@@ -115,6 +115,8 @@ FETCH: Mapping[tuple[str, str], Callable[[Inclusion, Sequence[Any]], Groups]] = 
     ("exports", "events"): lambda one, items: one.happened("events", items),
     ("exports", "versions"): lambda one, items: one.happened("versions", items),
     ("exports", "event_stores"): lambda one, items: one.happened("event_stores", items),
+    ("webhooks", "versions"): lambda one, items: one.happened("versions", items),
+    ("webhooks", "event_stores"): lambda one, items: one.happened("event_stores", items),
     ("events", "webhooks"): Inclusion.hooks,
     ("events", "last_event_callbacks"): lambda one, items: one.tries("event", items),
     ("events", "event_stores"): _itself,

@@ -63,7 +63,7 @@ LISTS: Mapping[str, Listed] = {
     "exports": Listed(FILTERABLE, tuple(SORTABLE), NEWEST),
     "events": Listed({"name": "name"} | HAPPENED | REFERENCES, ("name", *ALWAYS_SORTABLE)),
     "versions": Listed(
-        {"resource_type": "resource_type", "resource_id": "export", "event": "name"} | HAPPENED,
+        {"resource_type": "kind", "resource_id": "export", "event": "name"} | HAPPENED,
         tuple(HAPPENED),
     ),
     "event_callbacks": Listed(
@@ -112,7 +112,11 @@ RELATED: Mapping[str, Mapping[str, str]] = {
         "event_stores": "event_stores",
     },
     "versions": {"event_stores": "event_stores"},
-    "webhooks": {"last_event_callbacks": "event_callbacks"},
+    "webhooks": {
+        "last_event_callbacks": "event_callbacks",
+        "versions": "versions",
+        "event_stores": "event_stores",
+    },
     "event_callbacks": {"webhook": "webhooks", "event_stores": "event_stores"},
 }
 

@@ -35,6 +35,11 @@ class Way:
 
 Found = tuple[Sequence[Any], int]
 
+# What tells of a kind, among its relationships.
+TELLING = {
+    kind: tuple(name for name in query.RELATED[kind] if name in history.NAMES)
+    for kind in ("exports", "webhooks")
+}
 router = APIRouter(dependencies=[Depends(acceptable)])
 
 
@@ -118,14 +123,14 @@ def page(request: Request, caller: Caller, way: Way, *, whole: bool) -> Document
     wanted = query.listing(asked(request), way.target, whole=whole)
     exports, setting, lens = exports_of(request), setting_of(request), callbacks.LENSES[way.target]
     try:
-        found, total = FETCH[way.kind, way.name](exports, caller, _id(request), wanted.stretch(lens))
+        found, total = FETCH[way.kind, way.name](exports, caller, placed(request), wanted.stretch(lens))
     except Refused as error:
         raise query.in_query(error) from error
     data = [
         SHOW[way.target](one, setting, wanted.shape) if whole else _known(way.target, one) for one in found
     ]
     included = Inclusion(exports, caller, wanted.shape, setting).fill(way.target, found, data)
-    return Document(render.page(data, total, wanted, setting, _at(request)) | included)
+    return Document(render.page(data, total, wanted, setting, under(request)) | included)
 
 
 def _change(request: Request, caller: Caller, way: Way, *, whole: bool) -> Document:
@@ -133,19 +138,19 @@ def _change(request: Request, caller: Caller, way: Way, *, whole: bool) -> Docum
     wanted, setting = query.listing(asked(request), way.target), setting_of(request)
     exports = exports_of(request)
     if way.kind == "event_callbacks":
-        number = callback(exports, caller, _id(request)).event
+        number = callback(exports, caller, placed(request)).event
         found = exports.history.get(caller, history.NAMES[way.target], number)
     else:
-        found = event(exports, caller, way.kind, _id(request))
+        found = event(exports, caller, way.kind, placed(request))
     shown = history.resource(way.target, found, setting, wanted.shape)
     known = shown if whole else dict(history.identifier(way.target, found))
     data = [known] if wanted.after is None or found.id < wanted.after else []
-    return Document(history.following(data, None, wanted, setting, _at(request)))
+    return Document(history.following(data, None, wanted, setting, under(request)))
 
 
 def _hook(request: Request, caller: Caller, way: Way, *, whole: bool) -> Document:
     shape, exports = query.shape(asked(request), way.target, whole=whole), exports_of(request)
-    webhook_id = callback(exports, caller, _id(request)).webhook
+    webhook_id = callback(exports, caller, placed(request)).webhook
     found = exports.webhooks.get(caller, webhook_id)
     if not whole:
         return Document({"data": _known(way.target, found)})
@@ -156,11 +161,13 @@ def _known(kind: str, one: Any) -> dict[str, Any]:
     return {"type": kind, "id": str(one.id)}
 
 
-def _id(request: Request) -> str:
+def placed(request: Request) -> str:
+    """The id in the path."""
     return next(iter(request.path_params.values()), "")
 
 
-def _at(request: Request) -> str:
+def under(request: Request) -> str:
+    """The path below the dialect's prefix."""
     path: str = request.scope["path"].removeprefix(request.scope.get("root_path", ""))
     return path
 
@@ -185,5 +192,5 @@ def _routes(way: Way) -> None:
 
 for kind, names in query.RELATED.items():
     for name, target in names.items():
-        if kind != "exports":  # whose own calls are in `told.py`
+        if name not in TELLING.get(kind, ()):  # whose calls are in `told.py`
             _routes(Way(kind, name, target))

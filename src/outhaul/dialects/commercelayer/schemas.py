@@ -39,9 +39,9 @@ REFERENCES: Data = {
 }
 LIVED: Data = {"created_at": TIME, "updated_at": TIME, **REFERENCES}
 CHANGE: Data = {
-    "resource_type": {"const": "exports"},
+    "resource_type": {"enum": sorted(set(history.KINDS.values()))},
     "resource_id": TEXT,
-    "event": {"enum": sorted({history.WORDS.get(name, "update") for name in history.CHANGES})},
+    "event": {"enum": sorted(set(history.WORDS.values()))},
     "who": schema("Who"),
     "created_at": TIME,
     "updated_at": TIME,
