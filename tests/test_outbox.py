@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from concurrent.futures import ThreadPoolExecutor, wait
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
@@ -10,6 +12,7 @@ import sqlalchemy as sa
 from outhaul.export import Caller, Lens, Stretch
 from outhaul.ledger import Ledger
 from outhaul.ledger.outbox import BREAKS
+from outhaul.ledger.tables import deliveries
 from tests import drafts
 from tests.test_webhooks import hook, waiting
 
@@ -90,3 +93,48 @@ def test_the_number_of_a_try_is_never_used_again(ledger: Ledger) -> None:
         numbers.append(tried.id)
         ledger.remove_webhook(made.id, "acme")
     assert numbers[0] < numbers[1]
+
+
+def test_each_webhook_is_told_in_order_and_the_longest_due_comes_first(ledger: Ledger) -> None:
+    hooks = [
+        hook(ledger, f"http://127.0.0.1:9/{n}", name)[0].id for n, name in enumerate(("created", "amended"))
+    ]
+    made = [drafts.create(ledger).id for _ in range(3)]
+    for one in made:
+        ledger.amend(one, reference="r")
+    with ledger._write() as write:
+        for n, row in enumerate(write.execute(sa.select(deliveries).order_by(deliveries.c.event)).all()):
+            ours = deliveries.c.event == row.event
+            write.execute(deliveries.update().where(ours).values(due_at=1_000 - n))  # the last first
+    told = []
+    while sending := ledger.pick():
+        told.append((sending.webhook.id, sending.event.id))
+        ledger.arrived(sending, 200)
+    events = [event for _, event in told]
+    assert events == sorted(events, reverse=True)
+    assert [webhook for webhook, _ in told] == [hooks[1]] * 3 + [hooks[0]] * 3
+
+
+def test_the_next_message_is_found_by_an_index_however_many_wait(ledger: Ledger) -> None:
+    hook(ledger, "http://127.0.0.1:9/")
+    drafts.create(ledger)
+    said: list[tuple[str, Any]] = []
+
+    def listen(_: Any, __: Any, statement: str, parameters: Any, *___: Any) -> None:
+        said.append((statement, parameters))
+
+    sa.event.listen(ledger._reader, "before_cursor_execute", listen)
+    assert ledger.pick()
+    sa.event.remove(ledger._reader, "before_cursor_execute", listen)
+    statement, parameters = next((one, more) for one, more in said if "deliveries" in one)
+    explain = "EXPLAIN QUERY PLAN" if ledger.dialect.name == "sqlite" else "EXPLAIN"
+    with ledger._reader.connect() as connection:
+        if ledger.dialect.name == "postgresql":  # which reads so few rows without any index
+            for way in ("seqscan", "bitmapscan"):
+                connection.exec_driver_sql(f"SET LOCAL enable_{way} = off")
+        plan = "\n".join(str(row) for row in connection.exec_driver_sql(f"{explain} {statement}", parameters))
+    found = r"ix_deliveries_next \(webhook=\? AND due_at<\?\)"
+    if ledger.dialect.name == "postgresql":
+        found = r"ix_deliveries_next(?s:.{0,200})Index Cond: \(\(webhook = webhooks\.id\) AND \(due_at <= "
+    assert re.search(found, plan), plan
+    assert not re.search(r"SCAN (deliveries|waiting)|Seq Scan on deliveries", plan), plan

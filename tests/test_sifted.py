@@ -28,6 +28,10 @@ BEGIN = 1_700_000_000.0
 TIMES = ("created_at", "updated_at", "disabled_at")
 KINDS = ("events", "versions", "webhooks")
 KIND = dict.fromkeys(TIMES, Type.INSTANT) | {"metadata": Type.JSON, "circuit_failure_count": Type.INTEGER}
+NOTED: list[dict[str, Any]] = [
+    {"reference": "r", "metadata": {"a": 1}},
+    {"reference": "", "reference_origin": "é%", "metadata": {}},
+]
 HOOKS: list[dict[str, Any]] = [
     {"event": "created", "url": "https://example.com/a"},
     {"event": "failed", "url": "https://example.com/B", "name": "Ops", "failures": 30, "opened_at": 3.0},
@@ -54,6 +58,9 @@ def ledger(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
             ledger.remove(made[1])
         with ledger._write() as write:
             write.execute(events.update().values(at=BEGIN + events.c.id * 0.1234))
+            for number, noted in enumerate(NOTED):
+                some = events.c.id % (len(NOTED) + 1) == number
+                write.execute(events.update().where(some).values(updated_at=BEGIN + 5 - number, **noted))
             for number, one in enumerate(HOOKS):
                 times = {
                     name: BEGIN + value for name, value in one.items() if name in {"disabled_at", "opened_at"}

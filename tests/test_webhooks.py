@@ -300,6 +300,7 @@ def test_a_host_that_is_looked_up_for_too_long_is_not_waited_for(
     """Neither where it is set nor where it is called; and the look-ups that nobody waits for are few."""
     places, going = threading.BoundedSemaphore(2), threading.Event()
     asked: list[str] = []
+    assert callbacks.TIMEOUT == 5, "Commerce Layer's"
     monkeypatch.setattr(callbacks, "TIMEOUT", 0.2)
     monkeypatch.setattr(callbacks, "LOOKUPS", places)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import Any
 
 from outhaul.errors import NotFound
 from outhaul.export import Caller, Sight, Stretch
@@ -10,11 +11,15 @@ from outhaul.ledger import Event, Ledger
 
 
 class History:
-    """The events of one ledger. `sight`: which exports a caller sees; NotAllowed. Safe to use from several threads."""
+    """The events of one ledger. `sight`: which exports a caller sees, `may_change`: whether it may change them; both
+    raise NotAllowed. Safe to use from several threads."""
 
-    def __init__(self, ledger: Ledger, sight: Callable[[Caller], Sight]) -> None:
+    def __init__(
+        self, ledger: Ledger, sight: Callable[[Caller], Sight], may_change: Callable[[Caller], None]
+    ) -> None:
         self._ledger = ledger
         self._sight = sight
+        self._may_change = may_change
 
     def list(
         self, caller: Caller, names: Sequence[str], of: str | None, asked: Stretch
@@ -31,11 +36,19 @@ class History:
 
     def get(self, caller: Caller, names: Sequence[str], event_id: int) -> Event:
         """One event; NotFound."""
-        found = self._ledger.told_once(self._sight(caller), names, event_id)
-        if found is None:
-            raise NotFound("There is no such event.", wrong=str(event_id))
-        return found
+        return _there(self._ledger.told_once(self._sight(caller), names, event_id), event_id)
+
+    def amend(self, caller: Caller, names: Sequence[str], event_id: int, changes: Mapping[str, Any]) -> Event:
+        """Change `reference`, `reference_origin` or `metadata` of one event; NotFound."""
+        self._may_change(caller)
+        return _there(self._ledger.amend_event(self._sight(caller), names, event_id, changes), event_id)
 
     def several(self, caller: Caller, names: Sequence[str], ids: Collection[int]) -> Mapping[int, Event]:
         """Those of these events that are there, by id."""
         return self._ledger.told_each(self._sight(caller), names, ids)
+
+
+def _there(found: Event | None, event_id: int) -> Event:
+    if found is None:
+        raise NotFound("There is no such event.", wrong=str(event_id))
+    return found

@@ -118,7 +118,7 @@ class Exports:
         self._nudge = nudge
         self._counting = threading.Lock()
         self.webhooks = Webhooks(ledger, keys, terms.webhook_networks)
-        self.history = History(ledger, _sight)
+        self.history = History(ledger, _sight, _may_change)
 
     def may(self, caller: Caller) -> None:
         """Raise NotAllowed for a caller that exports are not for, whatever is asked."""
@@ -207,16 +207,18 @@ class Exports:
             return self.get(caller, export_id)
         return self._ledger.amend(_known(export_id), _sight(caller), caller, **changes)
 
-    def interrupt(self, caller: Caller, export_id: str) -> Export:
-        """Stop it until it is started again; WrongState when it has ended."""
+    def interrupt(self, caller: Caller, export_id: str, **changes: Any) -> Export:
+        """Stop it until it is started again; WrongState when it has ended. `changes`: as those of `amend`, at once with
+        it."""
         _may_change(caller)
-        return self._ledger.interrupt(_known(export_id), _sight(caller), caller)
+        return self._ledger.interrupt(_known(export_id), _sight(caller), caller, **changes)
 
-    def start(self, caller: Caller, export_id: str) -> Export:
-        """Go on after an interruption or a failure; what it asks for is checked again before it runs."""
+    def start(self, caller: Caller, export_id: str, **changes: Any) -> Export:
+        """Go on after an interruption or a failure; what it asks for is checked again before it runs. `changes`: as
+        above."""
         _may_change(caller)
         self._room()
-        export = self._ledger.start(_known(export_id), _sight(caller), caller)
+        export = self._ledger.start(_known(export_id), _sight(caller), caller, **changes)
         self._nudge()
         return export
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import logging
+import re
 import secrets
 import threading
 import time
@@ -23,6 +24,8 @@ __all__ = ["Callback", "Courier", "Message", "Webhook", "Webhooks"]
 TICK = 1.0  # seconds between two looks when nothing is due
 PARTING = 1.0  # seconds that messages under way are given at the end
 COURIERS = 4  # messages under way at once, each to another webhook
+# What opens a file for as long as it is good: kept nowhere, as it is not in the audit log.
+LINK = re.compile(rb"(?<=/files/)[\w.-]+(?=/)")
 
 log = logging.getLogger("outhaul.webhooks")
 
@@ -159,25 +162,28 @@ class Courier:
         delivery = self._ledger.pick()
         if delivery is None:
             return False
-        status, why = self._sent(delivery)
+        status, why, payload = self._sent(delivery)
         if status is not None and why is None:
-            self._ledger.arrived(delivery, status)
+            self._ledger.arrived(delivery, status, payload)
             return True
-        over = self._ledger.missed(delivery, status, str(why))
+        over = self._ledger.missed(delivery, status, str(why), payload)
         end = "; it is given up" if over else ""
         log.warning("event %s to webhook %s: %s%s", delivery.event.id, delivery.webhook.id, why, end)
         return True
 
-    def _sent(self, delivery: Sending) -> tuple[int | None, str | None]:
-        """The status of the answer, if there was one, and why it was not taken; None when it was."""
+    def _sent(self, delivery: Sending) -> tuple[int | None, str | None, str | None]:
+        """The status of the answer, if there was one, why it was not taken, None when it was, and what of the message
+        is to be kept."""
+        payload = None
         try:
             body, headers = self._writes[delivery.webhook.dialect](self._webhooks.message(delivery))
+            payload = LINK.sub(b"***", body).decode(errors="replace")
             status = callbacks.post(
                 delivery.webhook.url, body, headers, self._webhooks.networks, self._webhooks.resolve
             )
         except (Unreachable, OuthaulError) as error:
-            return None, str(error)
-        return status, None if 200 <= status < 300 else f"status {status}"
+            return None, str(error), payload
+        return status, None if 200 <= status < 300 else f"status {status}", payload
 
     def __enter__(self) -> Self:
         for thread in self._threads:

@@ -129,6 +129,15 @@ def test_it_saves_fields_as_csv(cli: Cli) -> None:
 
 
 @pytest.mark.heavy
+def test_it_saves_a_file_that_can_be_imported_elsewhere(cli: Cli) -> None:
+    """It has a flag for `dry_data`, and none for `jwt_filters`."""
+    cli.type("exports:create", "-t", "skus", "-D", "--blind", "-x", "dry")
+    got: list[dict[str, Any]] = json.loads((cli.home / "dry.json").read_text())
+    assert {row["code"]: row["name"] for row in got} == skus(cli.sandbox)
+    assert not {"id", "created_at", "updated_at"} & {name for row in got for name in row}
+
+
+@pytest.mark.heavy
 def test_it_lists_shows_and_interrupts_exports(cli: Cli) -> None:
     made = cli.sandbox.create(resource_type="line_items", reference="GROUP-1")["id"]
     until(lambda: cli.sandbox.get(made)["progress"], "progress")

@@ -259,6 +259,64 @@ def test_what_cannot_be_exported_is_an_api_error(
     assert error.value.errors[0]["meta"]["error"] == meta["error"]
 
 
+def test_dry_data_leaves_out_what_an_import_makes_anew(sdk: Sdk) -> None:
+    made = sdk.create(resource_type="prices", dry_data=True)
+    assert made["dry_data"] is True
+    got = file(sdk.ended(made["id"]))
+    told = "SELECT sku_code || amount_cents || price_list_id FROM prices WHERE organization_id = 'sandbox'"
+    found = [f"{row['sku_code']}{row['amount_cents']}{row['price_list_id']}" for row in got]
+    assert sorted(found) == sorted(rows(sdk.sandbox, told))
+    for row in got:
+        assert not {"id", "created_at", "updated_at"} & row.keys()
+        assert all(value not in (None, "", {}, []) for value in row.values())
+
+
+def test_jwt_filters_narrow_an_export_to_the_market_of_the_token(sdk: Sdk) -> None:
+    given, orders = sdk.sandbox.credentials, "SELECT id FROM orders WHERE organization_id = 'sandbox'"
+    own = {"clientId": given["client_id"], "clientSecret": given["client_secret"]}
+    sdk.sign_in("expired_token", **own, scope="market:code:europe")
+    europe = f"{orders} AND market_id IN (SELECT id FROM markets WHERE code = 'europe')"
+    for narrow, question in ((True, europe), (False, orders)):
+        made = sdk.create(resource_type="orders", fields=["id"], jwt_filters=narrow)
+        assert made["jwt_filters"] is narrow
+        ended = sdk.ended(made["id"])
+        wanted = rows(sdk.sandbox, question)
+        assert sorted(row["id"] for row in file(ended)) == sorted(wanted)
+        assert ended["records_count"] == len(wanted)
+    assert len(rows(sdk.sandbox, europe)) < len(rows(sdk.sandbox, orders))
+    sdk.sign_in("expired_token", **own, scope="stock_location:id:none")
+    with pytest.raises(ApiError) as error:
+        sdk.create(resource_type="orders", jwt_filters=True)
+    assert error.value.first == (422, "VALIDATION_ERROR", "/data/attributes/jwt_filters")
+
+
+def test_webhooks_are_made_changed_and_told_of(sdk: Sdk) -> None:
+    wanted = {"topic": "exports.fail", "callback_url": "http://127.0.0.1:9/", "name": "mine"}
+    made = sdk.call("webhooks.create", wanted)
+    assert len(made["shared_secret"]) == 64
+    assert sdk.call("webhooks._disable", made["id"])["disabled_at"]
+    assert sdk.call("webhooks._enable", made["id"])["disabled_at"] is None
+    assert sdk.call("webhooks._reset_circuit", made["id"])["circuit_state"] == "closed"
+    assert [one["id"] for one in sdk.call("webhooks.list", {"filters": {"name_eq": "mine"}})] == [made["id"]]
+    stores = sdk.call("webhooks.event_stores", made["id"])
+    assert [(one["event"], one["resource_type"]) for one in stores] == [
+        ("update", "webhooks"),
+        ("update", "webhooks"),
+        ("create", "webhooks"),
+    ]
+    if sdk.name == OLDER:
+        assert len(sdk.call("webhooks.versions", made["id"])) == 3
+    assert sdk.call("webhooks.last_event_callbacks", made["id"]) == []
+    event = sdk.call("exports.events", sdk.create(resource_type="tags")["id"])[-1]
+    noted = sdk.call("events.update", {"id": event["id"], "reference": "mine", "metadata": {"a": 1}})
+    assert (noted["name"], noted["reference"], noted["metadata"]) == ("exports.create", "mine", {"a": 1})
+    assert sdk.call("events._trigger", event["id"])["id"] == event["id"]
+    assert sdk.call("webhooks.delete", made["id"]) is None
+    with pytest.raises(ApiError) as error:
+        sdk.call("webhooks.retrieve", made["id"])
+    assert error.value.first == (404, "RECORD_NOT_FOUND", "")
+
+
 def test_who_may_not_ask_gets_an_api_error(sdk: Sdk) -> None:
     made = sdk.create(resource_type="tags")
     for token, code in (

@@ -16,7 +16,7 @@ from outhaul import app
 from outhaul.app import Outhaul
 from outhaul.dialects.commercelayer import callbacks, render
 from outhaul.export import Stretch
-from outhaul.ledger.callbacks import KEPT, record
+from outhaul.ledger.callbacks import KEPT, LARGEST, record
 from outhaul.service import Callback
 from tests.receiver import Receiver, receiving
 from tests.served import Asker, of_shop, served, shop
@@ -30,7 +30,9 @@ NOON = datetime(2018, 1, 1, 12, tzinfo=UTC)
 
 
 def test_a_callback_looks_as_in_the_contract() -> None:
-    one = Callback(7, "XAyRWNUzyN", 7, "https://example.com/hooks", 500, "status 500", NOON, "xRRkjDFafe")
+    sent = '{"data":{"id":"XAyRWNUzyN","type":"exports"}}'
+    about = ("https://example.com/hooks", 500, "status 500", NOON, "xRRkjDFafe", sent)
+    one = Callback(7, "XAyRWNUzyN", 7, *about)
     assert callbacks.callback(one, SETTING) == json.loads((GOLDEN / "event_callback.json").read_text())
 
 
@@ -155,6 +157,23 @@ def test_the_event_store_of_each_says_the_same(house: House, kind: str) -> None:
     assert listed(asker, f"/{kind}/{one}/event_stores?page[after]={store['id']}") == []
 
 
+def test_a_failure_and_an_interruption_are_told_as_the_export_then_is(house: House) -> None:
+    asker = house.asker(tenant="1")
+    for topic in ("exports.fail", "exports.interrupt"):
+        hook(asker, f"{house.receiver.url}/{topic}", topic)
+    failed, stopped = (asker.ask(resource_type="orders").json()["data"]["id"] for _ in range(2))
+    house.outhaul.ledger.refuse(failed, {"error": "SourceTimeout", "message": "query timeout", "hint": ""})
+    assert asker.change(stopped, _interrupt=True).status_code == 200
+    told = house.sent()
+    assert [one["path"] for one in told] == ["/exports.fail", "/exports.interrupt"]
+    assert [one["X-CommerceLayer-Topic"] for one in told] == ["exports.fail", "exports.interrupt"]
+    bodies = [json.loads(body)["data"] for _, body in house.receiver.got]
+    assert [(one["id"], one["attributes"]["status"], one["attributes"]["errors_log"]) for one in bodies] == [
+        (failed, "failed", {"SourceTimeout": "query timeout"}),
+        (stopped, "interrupted", {}),
+    ]
+
+
 def test_a_triggered_event_is_told_once_more_to_whoever_wants_it_now(house: House) -> None:
     asker = house.asker(tenant="1")
     hook(asker, f"{house.receiver.url}/first")
@@ -240,7 +259,7 @@ def test_what_is_asked_wrongly_is_refused(
     assert (answer.status_code, answer.json()["errors"][0]["code"]) == (status, code)
 
 
-def test_an_event_takes_nothing_but_its_trigger(house: House) -> None:
+def test_what_an_event_is_called_stays(house: House) -> None:
     answer = trigger(house.asker(tenant="1"), "1", name="exports.fail")
     assert (answer.status_code, answer.json()["errors"][0]["code"]) == (400, "PARAM_NOT_ALLOWED")
 
@@ -347,3 +366,16 @@ def test_nobody_is_shown_webhooks_by_the_way(house: House) -> None:
     assert (answer.status_code, answer.json()["errors"][0]["code"]) == (401, "UNAUTHORIZED")
     other = house.asker(tenant="2").call("GET", "/exports?include=events.webhooks").json()
     assert (other["data"], other["included"]) == ([], [])
+
+
+def test_what_was_sent_is_kept_with_the_last_ten_tries_unless_it_is_large(house: House) -> None:
+    asker = house.asker(tenant="1")
+    taken, event = hook(asker, house.receiver.url), int(created(asker))
+    most = json.dumps({"x": "x" * (LARGEST - 9)})
+    assert len(most) == LARGEST
+    sent = [*(json.dumps({"n": n}) for n in range(12)), most, most.replace("xxx", "éé", 1)]
+    with house.outhaul.ledger._write() as write:
+        for one in sent:
+            record(write, taken, event, "http://example.com/", 200, None, one)
+    shown = [one["attributes"]["payload"] for one in listed(asker, "/event_callbacks?sort=id&page[size]=25")]
+    assert shown == [None] * 4 + [{"n": n} for n in range(4, 12)] + [json.loads(most), None]

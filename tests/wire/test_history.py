@@ -155,7 +155,7 @@ def test_all_three_are_included_at_once(asker: Asker, export_id: str) -> None:
 @pytest.mark.parametrize("path", ["/event_stores", "/exports/{}/event_stores"])
 def test_a_cursor_leads_through_all_event_stores_once(asker: Asker, export_id: str, path: str) -> None:
     path = path.format(export_id)
-    every = [one["id"] for one in stores(asker, f"{path}?page[size]=25")]
+    every = [one["id"] for one in stores(asker, f"{path}?page[number]=1&page[size]=25")]
     walked: list[str] = []
     at = f"{path}?page[size]=3"
     while at:
@@ -207,7 +207,7 @@ def test_another_organization_sees_nothing_of_it(
         f"/exports/{export_id}/relationships/{kind}",
         f"/{kind}/{one['id']}",
     )
-    for granted in ({"tenant": "2"}, {"tenant": "1", "resources": ("companies",)}):
+    for granted in ({"tenant": "7"}, {"tenant": "1", "resources": ("companies",)}):
         other = Asker(*client, **granted)
         assert stores(other, f"/{kind}") == []
         assert [other.call("GET", path).status_code for path in paths] == [404, 404, 404]
@@ -220,6 +220,7 @@ def test_another_organization_sees_nothing_of_it(
     ("path", "status", "code"),
     [
         ("/event_stores?page[after]=x", 400, "INVALID_PAGE_VALUE"),
+        ("/event_stores?page[number]=2", 400, "INVALID_PAGE_VALUE"),
         ("/events?page[after]=1-1", 400, "INVALID_PAGE_VALUE"),
         ("/event_stores?sort=created_at", 400, "INVALID_SORT_CRITERIA"),
         ("/event_stores?filter[q][event_eq]=update", 400, "FILTER_NOT_ALLOWED"),
@@ -256,6 +257,21 @@ def test_what_happened_is_told_after_the_removal_too(client: tuple[Any, httpx.Cl
     found = [one["attributes"]["event"] for one in stores(asker, "/event_stores")]
     assert found == ["destroy", "create"]
     assert asker.call("GET", f"/exports/{made.id}/event_stores").status_code == 404
+
+
+def test_a_move_and_what_comes_with_it_are_one_change(client: tuple[Any, httpx.Client]) -> None:
+    asker = Asker(*client, tenant="6")
+    made = drafts.create(client[0].ledger, tenant="6", reference="a").id
+    stopped = asker.change(made, _interrupt=True, reference="b").json()["data"]["attributes"]
+    assert (stopped["status"], stopped["reference"]) == ("interrupted", "b")
+    started = asker.change(made, _start=True, reference="b", metadata={"n": 1}).json()["data"]["attributes"]
+    assert (started["status"], started["reference"], started["metadata"]) == ("pending", "b", {"n": 1})
+    found = [one["attributes"]["payload"] for one in stores(asker, f"/exports/{made}/event_stores")]
+    assert found[:2] == [
+        {"status": {"from": "interrupted", "to": "pending"}, "metadata": {"from": {}, "to": {"n": 1}}},
+        {"status": {"from": "pending", "to": "interrupted"}, "reference": {"from": "a", "to": "b"}},
+    ]
+    assert len(found) == 3
 
 
 def test_every_status_that_changes_has_a_word() -> None:

@@ -14,6 +14,7 @@ import sqlalchemy as sa
 
 from outhaul.app import Outhaul
 from outhaul.dialects.commercelayer import included, query
+from outhaul.export import Sight
 from outhaul.ledger import Ledger
 from outhaul.ledger.callbacks import record
 from outhaul.ledger.tables import callbacks, metadata
@@ -104,7 +105,7 @@ def test_the_newest_of_each_are_told_on_every_ledger(ledger: Ledger) -> None:
     made = [drafts.create(ledger).id for _ in range(2)]
     for n in range(103):
         ledger.amend(made[0], reference=str(n))
-    told = ledger.events_of(made, ("amended", "created"), 1_000)
+    told = ledger.events_of(made, ("amended", "created"))
     assert [one.data["changed"]["reference"][1] for one in told[made[0]]] == [str(n) for n in range(3, 103)]
     assert [one.name for one in told[made[1]]] == ["created"]
     row = {"event": "created", "url": "http://example.com/", "dialect": "commercelayer", "name": None}
@@ -127,6 +128,21 @@ def test_the_newest_of_each_are_told_on_every_ledger(ledger: Ledger) -> None:
             record(write, everybody, 8, "http://example.com/", 200, None)
     assert last("event", [8]) == [(hooks[0], 8)]
     assert last("event", [8], tenant=None) == [(everybody, 8)] * 2
+
+
+def test_an_event_is_noted_by_whoever_sees_it_on_every_ledger(ledger: Ledger) -> None:
+    (event,) = ledger.events(drafts.create(ledger).id)
+    noted = {"reference": "r", "metadata": {"a": 1}}
+    for sight in (Sight("other"), Sight("acme", ("companies",))):
+        assert ledger.amend_event(sight, ("created",), event.id, noted) is None
+    assert ledger.amend_event(Sight("acme"), ("failed",), event.id, noted) is None
+    assert ledger.events(event.export) == (event,)
+    found = ledger.amend_event(Sight("acme", ("orders",)), ("created",), event.id, noted)
+    assert found
+    assert (found.reference, found.reference_origin, found.metadata) == ("r", None, {"a": 1})
+    assert found.updated_at
+    assert found.updated_at >= found.at == event.at
+    assert ledger.events(event.export) == (found,)
 
 
 def kept(house: House) -> dict[str, list[Any]]:

@@ -270,6 +270,22 @@ def test_the_whole_life_of_an_export_is_told_and_signed(
     assert complete == shown
 
 
+def test_what_was_sent_is_kept_but_for_links_that_open_files(
+    asker: Asker, courier: Courier, receiver: Receiver
+) -> None:
+    hook(asker, topic="exports.complete", callback_url=receiver.url)
+    finished(asker)
+    assert sent(courier) == 1
+    told = json.loads(receiver.got[0][1])
+    (tried,) = asker.call("GET", "/event_callbacks").json()["data"]
+    kept = tried["attributes"]["payload"]
+    for document, status in ((told, 200), (kept, 404)):
+        shown = document["data"]
+        for link in (shown["attributes"].pop("attachment_url"), shown["links"].pop("manifest")):
+            assert asker.client.get(link).status_code == status
+    assert kept == told
+
+
 def test_events_of_another_organization_are_not_told(
     asker: Asker, outhaul: Outhaul, courier: Courier, receiver: Receiver
 ) -> None:

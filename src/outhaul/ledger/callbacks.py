@@ -17,11 +17,14 @@ from outhaul.ledger.tables import callbacks, webhooks
 from outhaul.ledger.told import Told
 
 KEPT = 100  # of each webhook
+SHOWN = 10  # of these with what was sent
+LARGEST = 16 << 10  # bytes of that; of what is larger nothing is kept, since a part of it says nothing
 
 
 @dataclass(frozen=True, slots=True)
 class Callback:
-    """One try. `status`: of the answer, None when there was none; `why`: it was not taken, None when it was."""
+    """One try. `status`: of the answer, None when there was none; `why`: it was not taken, None when it was.
+    `payload`: what was sent, None when it is not kept."""
 
     id: int
     webhook: str
@@ -31,6 +34,7 @@ class Callback:
     why: str | None
     at: datetime
     tenant: str | None = None
+    payload: str | None = None
 
 
 class Callbacks(Told):
@@ -74,15 +78,30 @@ class Callbacks(Told):
 
 
 def record(
-    write: sa.Connection, webhook_id: str, event_id: int, url: str, status: int | None, why: str | None
+    write: sa.Connection,
+    webhook_id: str,
+    event_id: int,
+    url: str,
+    status: int | None,
+    why: str | None,
+    payload: str | None = None,
 ) -> None:
-    """Add a try to the transaction that it ends in, and let the oldest go."""
+    """Add a try to the transaction that it ends in, and let go of the oldest, and of what older ones have sent."""
+    kept = payload if payload is None or len(payload.encode()) <= LARGEST else None
     row = {"webhook": webhook_id, "event": event_id, "url": url, "status": status, "why": why, "at": now()}
-    write.execute(callbacks.insert().values(row))
+    write.execute(callbacks.insert().values(row | {"payload": kept}))
     ours = callbacks.c.webhook == webhook_id
-    newest = sa.select(callbacks.c.id).where(ours).order_by(callbacks.c.id.desc())
-    last = newest.limit(1).offset(KEPT - 1).scalar_subquery()
-    write.execute(callbacks.delete().where(ours, callbacks.c.id < last))
+    write.execute(callbacks.delete().where(ours, callbacks.c.id < _nth(webhook_id, KEPT)))
+    older = sa.and_(ours, callbacks.c.id < _nth(webhook_id, SHOWN), callbacks.c.payload.is_not(None))
+    write.execute(callbacks.update().where(older).values(payload=None))
+
+
+def _nth(webhook_id: str, n: int) -> sa.ScalarSelect[int]:
+    """The number of the nth newest try, NULL when there are not so many."""
+    newest = (
+        sa.select(callbacks.c.id).where(callbacks.c.webhook == webhook_id).order_by(callbacks.c.id.desc())
+    )
+    return newest.limit(1).offset(n - 1).scalar_subquery()
 
 
 def _seen(tenant: str | None) -> list[sa.ColumnElement[bool]]:
@@ -94,4 +113,14 @@ def _shown() -> sa.Select[Any]:
 
 
 def _callback(row: Any) -> Callback:
-    return Callback(row.id, row.webhook, row.event, row.url, row.status, row.why, moment(row.at), row.tenant)
+    return Callback(
+        id=row.id,
+        webhook=row.webhook,
+        event=row.event,
+        url=row.url,
+        status=row.status,
+        why=row.why,
+        at=moment(row.at),
+        tenant=row.tenant,
+        payload=row.payload,
+    )

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
 
 from outhaul.export import Caller
-from outhaul.ledger.clock import moment, now
+from outhaul.ledger.clock import maybe, moment, now
 from outhaul.ledger.database import Database
 from outhaul.ledger.tables import deliveries, events, exports, webhooks
 
@@ -26,7 +27,7 @@ class Event:
     """`name`: created amended started planned remade interrupted resumed completed failed expired removed, and
     downloaded, which changes nothing; of OF_WEBHOOKS, and then `export` is the webhook. `data["changed"]`: what callers
     see of a change, `{name: [before, after]}` in our names; `data["by"]`: what its token said of an application and its
-    owner."""
+    owner. `reference`, `reference_origin` and `metadata`: what somebody has added, at `updated_at`."""
 
     id: int
     export: str
@@ -35,6 +36,10 @@ class Event:
     who: str
     data: dict[str, Any]
     tenant: str | None = None
+    updated_at: datetime | None = None
+    reference: str | None = None
+    reference_origin: str | None = None
+    metadata: Mapping[str, Any] = field(default_factory=dict)
 
 
 class Events(Database):
@@ -53,7 +58,19 @@ class Events(Database):
 
 
 def event_of(row: Any) -> Event:
-    return Event(row.id, row.export, row.name, moment(row.at), row.who, row.data, row.tenant)
+    return Event(
+        id=row.id,
+        export=row.export,
+        name=row.name,
+        at=moment(row.at),
+        who=row.who,
+        data=row.data,
+        tenant=row.tenant,
+        updated_at=maybe(row.updated_at),
+        reference=row.reference,
+        reference_origin=row.reference_origin,
+        metadata=row.metadata or {},
+    )
 
 
 def tell(write: sa.Connection, export_id: str, name: str, who: Who = OURSELVES, **data: Any) -> None:

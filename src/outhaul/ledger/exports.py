@@ -136,31 +136,31 @@ class Exports(Snapshots):
             amended = exports.update().where(_seen(export_id, sight)).values(updated_at=now(), **changes)
             if before is None or not moved(write, amended):
                 raise _missing(export_id)
-            old = {name: getattr(before, name) for name in changes}
-            changed = {name: [old[name], new] for name, new in changes.items() if old[name] != new}
-            tell(write, export_id, "amended", who, changed=changed)
+            tell(write, export_id, "amended", who, changed=_changed(before, changes))
         return self.get(export_id)
 
-    def interrupt(self, export_id: str, sight: Sight = ALL, who: Who = OURSELVES) -> Export:
-        """Stop until it is started again; running parts see it within a second. WrongState when it has ended."""
+    def interrupt(self, export_id: str, sight: Sight = ALL, who: Who = OURSELVES, **changes: Any) -> Export:
+        """Stop until it is started again; running parts see it within a second. WrongState when it has ended.
+        `changes`: as `amend` takes them, at once with it."""
+        assert changes.keys() <= AMENDABLE
         with self._write() as write:
             before = states.lock(write, export_id)
             interrupted = (
                 exports.update()
                 .where(_seen(export_id, sight), exports.c.status.in_(states.before(Status.INTERRUPTED)))
-                .values(status=Status.INTERRUPTED, interrupted_at=now(), updated_at=now())
+                .values(status=Status.INTERRUPTED, interrupted_at=now(), updated_at=now(), **changes)
             )
             if before is None or not moved(write, interrupted):
                 raise _refusal(write, export_id, sight, "interrupted", "It can be while it waits or runs.")
             states.recall(write, export_id)
-            tell(
-                write, export_id, "interrupted", who, changed={"status": [before.status, Status.INTERRUPTED]}
-            )
+            changed = {"status": [before.status, Status.INTERRUPTED], **_changed(before, changes)}
+            tell(write, export_id, "interrupted", who, changed=changed)
         return self.get(export_id)
 
-    def start(self, export_id: str, sight: Sight = ALL, who: Who = OURSELVES) -> Export:
+    def start(self, export_id: str, sight: Sight = ALL, who: Who = OURSELVES, **changes: Any) -> Export:
         """Go on after an interruption or a failure: finished parts stay, as long as their instant is still held;
-        else everything begins anew. WrongState when it is neither interrupted nor failed."""
+        else everything begins anew. WrongState when it is neither interrupted nor failed. `changes`: as above."""
+        assert changes.keys() <= AMENDABLE
         with self._write() as write:
             before = states.lock(write, export_id)
             started = (
@@ -175,6 +175,7 @@ class Exports(Snapshots):
                     errors=[],
                     remakes=0,
                     schema_changes=0,
+                    **changes,
                 )
             )
             if before is None or not moved(write, started):
@@ -186,7 +187,8 @@ class Exports(Snapshots):
                 .where(parts.c.export == export_id, parts.c.state.in_(["new", "failed"]))
                 .values(state="new", tries=0, ready_at=now(), error=None)
             )
-            tell(write, export_id, "resumed", who, changed={"status": [before.status, Status.QUEUED]})
+            changed = {"status": [before.status, Status.QUEUED], **_changed(before, changes)}
+            tell(write, export_id, "resumed", who, changed=changed)
             if not _under_one_instant(write, export_id):
                 states.remake(write, export_id, who=who)
         return self.get(export_id)
@@ -259,6 +261,12 @@ def _first(row: Mapping[str, Any]) -> dict[str, Any]:
     """What an export begins with, as a change."""
     names = ("resource", "format", "status", *sorted(AMENDABLE))
     return {name: [None, row[name]] for name in names if row[name] not in (None, {})}
+
+
+def _changed(before: Any, changes: Mapping[str, Any]) -> dict[str, Any]:
+    """What is other than it was, `{name: [before, after]}`."""
+    old = {name: getattr(before, name) for name in changes}
+    return {name: [old[name], new] for name, new in changes.items() if old[name] != new}
 
 
 def _digest(draft: Draft, scopes: Sequence[Scope]) -> str:

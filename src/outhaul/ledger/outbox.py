@@ -175,33 +175,32 @@ class Outbox(Callbacks):
         """Hold the next message that is due, for as long as a lease; one at a time for each webhook."""
         while True:
             with self._read() as read:
-                row = read.execute(_due()).first()
+                row = read.execute(NEXT).first()
             if row is None:
                 return None
             token = secrets.token_hex(8)
             ours = sa.and_(deliveries.c.webhook == row.webhook, deliveries.c.event == row.event)
-            held = (
-                deliveries.update()
-                .where(ours, _free(deliveries))
-                .values(token=token, lease_until=now() + LEASE)
-            )
+            held = deliveries.update().where(ours, _free(deliveries))
+            holding = held.values(token=token, lease_until=now() + LEASE).returning(deliveries.c.tries)
             with self._write() as write:
-                if moved(write, held):
+                tries = write.execute(holding).scalar_one_or_none()
+                if tries is not None:
                     told = write.execute(sa.select(events).where(events.c.id == row.event)).one()
                     to = write.execute(sa.select(webhooks).where(webhooks.c.id == row.webhook)).one()
-                    return Sending(_webhook(to), event_of(told), token, row.tries)
+                    return Sending(_webhook(to), event_of(told), token, tries)
 
-    def arrived(self, delivery: Sending, status: int) -> None:
-        """It was taken; the failures in a row begin anew."""
+    def arrived(self, delivery: Sending, status: int, payload: str | None = None) -> None:
+        """It was taken; the failures in a row begin anew. `payload`: what is to be kept of what was sent."""
         with self._write() as write:
             _lock(write, delivery)
             if moved(write, deliveries.delete().where(_held(delivery))):
-                _record(write, delivery, status, None)
+                _record(write, delivery, status, None, payload)
                 ours = sa.and_(webhooks.c.id == delivery.webhook.id, webhooks.c.failures > 0)
                 write.execute(webhooks.update().where(ours).values(failures=0))
 
-    def missed(self, delivery: Sending, status: int | None, why: str) -> bool:
-        """It was not taken: it is due again after a pause, or given up after so many retries. Gives whether it is."""
+    def missed(self, delivery: Sending, status: int | None, why: str, payload: str | None = None) -> bool:
+        """It was not taken: it is due again after a pause, or given up after so many retries. Gives whether it is.
+        `payload`: as above."""
         over = delivery.tries >= RETRIES
         pause = min(LONGEST_PAUSE, PAUSE * 2**delivery.tries)
         again = deliveries.update().values(
@@ -210,7 +209,7 @@ class Outbox(Callbacks):
         with self._write() as write:
             before = _lock(write, delivery)
             if moved(write, (deliveries.delete() if over else again).where(_held(delivery))):
-                _record(write, delivery, status, why)
+                _record(write, delivery, status, why, payload)
                 failures = webhooks.c.failures + 1
                 opened = sa.case((failures >= BREAKS, sa.func.coalesce(webhooks.c.opened_at, now())))
                 ours = webhooks.c.id == delivery.webhook.id
@@ -229,8 +228,10 @@ def _wants(event: Event) -> sa.ColumnElement[bool]:
     return sa.and_(webhooks.c.event == event.name, ours)
 
 
-def _record(write: sa.Connection, delivery: Sending, status: int | None, why: str | None) -> None:
-    record(write, delivery.webhook.id, delivery.event.id, delivery.webhook.url, status, why)
+def _record(
+    write: sa.Connection, delivery: Sending, status: int | None, why: str | None, payload: str | None
+) -> None:
+    record(write, delivery.webhook.id, delivery.event.id, delivery.webhook.url, status, why, payload)
 
 
 def _lock(write: sa.Connection, delivery: Sending) -> Any | None:
@@ -253,20 +254,40 @@ def _tell(write: sa.Connection, name: str, who: Who, after: Any, before: Any = N
         tell_of_webhook(write, after.id, after.tenant, name, who, changed=changed)
 
 
-def _due() -> sa.Select[Any]:
-    """The next message: of a tenant with the fewest under way, so that none holds up the others."""
-    other, theirs = deliveries.alias("other"), webhooks.alias("theirs")
-    under_way = sa.and_(other.c.token.is_not(None), other.c.lease_until > now())
-    # Itself too, where it is under way.
-    busy = sa.exists().where(other.c.webhook == deliveries.c.webhook, under_way)
+# Asked once in a statement, so that an index can answer what is compared with it.
+MOMENT = sa.select(now()).scalar_subquery()
+
+
+def _next() -> sa.Select[Any]:
+    """The next message: of a tenant with the fewest under way, so that none holds up the others, the one that has been
+    due for longest. Of each webhook only its first is looked at, however many wait."""
+    other, theirs, waiting = deliveries.alias("other"), webhooks.alias("theirs"), deliveries.alias("waiting")
+    under_way = sa.and_(other.c.token.is_not(None), other.c.lease_until > MOMENT)
     of_tenants = sa.select(theirs.c.tenant, sa.func.count().label("n")).select_from(other.join(theirs))
     held = of_tenants.where(under_way).group_by(theirs.c.tenant).subquery("held")
-    ready = sa.and_(webhooks.c.opened_at.is_(None), webhooks.c.disabled_at.is_(None))
     same = held.c.tenant.is_not_distinct_from(webhooks.c.tenant)
-    wanted = sa.select(deliveries.c.webhook, deliveries.c.event, deliveries.c.tries)
-    found = wanted.select_from(deliveries.join(webhooks).outerjoin(held, same))
-    due = found.where(deliveries.c.due_at <= now(), ready, ~busy)
-    return due.order_by(sa.func.coalesce(held.c.n, 0), deliveries.c.due_at, deliveries.c.event).limit(1)
+    busy = sa.exists().where(other.c.webhook == webhooks.c.id, under_way)
+    ready = sa.and_(webhooks.c.opened_at.is_(None), webhooks.c.disabled_at.is_(None), ~busy)
+    anything = sa.exists(sa.select(waiting.c.event).where(waiting.c.due_at <= MOMENT))
+    candidates = sa.select(
+        webhooks.c.id.label("webhook"),
+        sa.func.coalesce(held.c.n, 0).label("n"),
+        _first("due_at").label("since"),
+        _first("event").label("event"),
+    )
+    found = candidates.select_from(webhooks.outerjoin(held, same)).where(ready, anything).subquery()
+    wanted = sa.select(found.c.webhook, found.c.event).where(found.c.since.is_not(None))
+    return wanted.order_by(found.c.n, found.c.since, found.c.event).limit(1)
+
+
+def _first(column: str) -> sa.ScalarSelect[Any]:
+    """Of the message to a webhook that has been due for longest."""
+    first = sa.select(deliveries.c[column]).correlate(webhooks)
+    due = first.where(deliveries.c.webhook == webhooks.c.id, deliveries.c.due_at <= MOMENT)
+    return due.order_by(deliveries.c.due_at, deliveries.c.event).limit(1).scalar_subquery()
+
+
+NEXT = _next()  # kept, because to put it together takes longer than to run it
 
 
 def _free(table: Any) -> sa.ColumnElement[bool]:

@@ -194,12 +194,17 @@ def _events(view: View) -> sa.CTE:
         sa.cast(events.c.id, sa.Text).label("id"),
         sa.case(dict(view.events), value=events.c.name).label("name"),
         micros(events.c.at).label("created_at"),
-        micros(events.c.at).label("updated_at"),
-        sa.cast(sa.null(), sa.Text).label("reference"),
-        sa.cast(sa.null(), sa.Text).label("reference_origin"),
-        sa.literal("{}").label("metadata"),
+        micros(sa.func.coalesce(events.c.updated_at, events.c.at)).label("updated_at"),
+        events.c.reference,
+        events.c.reference_origin,
+        noted().label("metadata"),
     ).where(events.c.name.in_(list(view.events)))
     return shown.cte("shown_events").prefix_with("NOT MATERIALIZED", dialect="postgresql")
+
+
+def noted() -> sa.ColumnElement[str]:
+    """The metadata of an event, as text of JSON."""
+    return sa.func.coalesce(sa.cast(events.c.metadata, sa.Text), "{}")
 
 
 def _resources(view: View) -> dict[str, Resource]:

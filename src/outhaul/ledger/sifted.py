@@ -13,7 +13,7 @@ from outhaul.catalog import Catalog, Field, Resource, Type
 from outhaul.conditions import mapped
 from outhaul.export import Lens
 from outhaul.filters import EVERYTHING, expression
-from outhaul.ledger.seen import in_micros, micros
+from outhaul.ledger.seen import in_micros, micros, noted
 from outhaul.ledger.tables import callbacks, events, webhooks
 from outhaul.predicates import Reader
 
@@ -100,12 +100,17 @@ def _sifted(table: str, columns: dict[str, Shown], lens: Lens, dialect: sa.Diale
 
 
 def _event(lens: Lens) -> dict[str, Shown]:
+    updated = sa.func.coalesce(events.c.updated_at, events.c.at)
     return {
         "id": Shown(Type.TEXT, sa.cast(events.c.id, sa.Text), events.c.id),
         "export": Shown(Type.TEXT, events.c.export),
         "name": Shown(Type.TEXT, _word(lens.words, events.c.name)),
         "kind": Shown(Type.TEXT, _word(lens.kinds, events.c.name)),
         "at": Shown(Type.INSTANT, micros(events.c.at), events.c.at),
+        "updated_at": Shown(Type.INSTANT, micros(updated), updated),
+        "reference": Shown(Type.TEXT, events.c.reference),
+        "reference_origin": Shown(Type.TEXT, events.c.reference_origin),
+        "metadata": Shown(Type.JSON, noted()),
     }
 
 

@@ -223,6 +223,11 @@ events = sa.Table(
     _needed("at", Time, now()),
     _needed("who", sa.Text),
     _needed("data", Data),
+    # What somebody has added since, and when.
+    sa.Column("updated_at", Time),
+    sa.Column("reference", sa.Text),
+    sa.Column("reference_origin", sa.Text),
+    sa.Column("metadata", Data),
     sa.Index("ix_events_export", "export", "id"),
     sa.Index("ix_events_tenant", "tenant", "id"),
 )
@@ -292,6 +297,7 @@ deliveries = sa.Table(
     sa.Column("token", sa.Text),
     sa.Column("lease_until", Time),
     sa.Index("ix_deliveries_due_at", "due_at"),
+    sa.Index("ix_deliveries_next", "webhook", "due_at", "event"),
 )
 HELD = deliveries.c.token.is_not(None)
 sa.Index("ix_deliveries_held", deliveries.c.webhook, sqlite_where=HELD, postgresql_where=HELD)
@@ -307,6 +313,7 @@ callbacks = sa.Table(
     sa.Column("status", sa.Integer),  # of the answer, if there was one
     sa.Column("why", sa.Text),  # it was not taken
     _needed("at", Time, now()),
+    sa.Column("payload", sa.Text),  # what was sent, of the last few
     sa.Index("ix_callbacks_webhook", "webhook", "id"),
     sa.Index("ix_callbacks_event", "event", "id"),
     sqlite_autoincrement=True,  # or the number of one that is gone would be another's

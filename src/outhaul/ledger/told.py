@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
 
 import sqlalchemy as sa
 
 from outhaul.export import Sight, Stretch
+from outhaul.ledger.clock import now
 from outhaul.ledger.events import Event, event_of
 from outhaul.ledger.exports import in_sight
 from outhaul.ledger.sifted import sifted_events
@@ -47,6 +49,16 @@ class Told(Tokens):
         wanted = sa.select(events).where(events.c.id == event_id, *_wanted(sight, names, None))
         with self._read() as read:
             row = read.execute(wanted).one_or_none()
+            return None if row is None else event_of(row)
+
+    def amend_event(
+        self, sight: Sight, names: Sequence[str], event_id: int, changes: Mapping[str, Any]
+    ) -> Event | None:
+        """Set `reference`, `reference_origin` or `metadata` of an event; None as above."""
+        ours = [events.c.id == event_id, *_wanted(sight, names, None)]
+        amended = events.update().where(*ours).values(updated_at=now(), **changes).returning(events)
+        with self._write() as write:
+            row = write.execute(amended).one_or_none()
             return None if row is None else event_of(row)
 
     def told_each(self, sight: Sight, names: Sequence[str], ids: Collection[int]) -> dict[int, Event]:

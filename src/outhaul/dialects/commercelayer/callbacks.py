@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote
@@ -19,10 +20,10 @@ LENSES: Mapping[str, Lens] = {
 
 
 def callback(one: Callback, setting: render.Setting, shape: query.Shape = render.WHOLE) -> dict[str, Any]:
-    """The resource object. What was sent is not kept."""
+    """The resource object."""
     attributes = {
         "callback_url": one.url,
-        "payload": None,
+        "payload": None if one.payload is None else json.loads(one.payload),
         "response_code": None if one.status is None else str(one.status),
         "response_message": one.why,
         "created_at": time(one.at),

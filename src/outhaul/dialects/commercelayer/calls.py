@@ -125,7 +125,12 @@ def _callbacks() -> Iterator[tuple[tuple[str, str], Data]]:
     yield (
         ("patch", "/events/{event_id}"),
         _call(
-            *("updateEvent", "Have webhooks told of it once more", (*ONE, *WRITING), _document("events")),
+            *(
+                "updateEvent",
+                "Amend it, or have webhooks told of it once more",
+                (*ONE, *WRITING),
+                _document("events"),
+            ),
             ("EventID", *_shape("events", "Near")),
             _body("EventChange", {"data": {"type": "events", "attributes": {"_trigger": True}}}),
         ),

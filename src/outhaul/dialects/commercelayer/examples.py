@@ -75,7 +75,8 @@ WEBHOOK = Webhook(
     reference_origin=None,
     metadata={"foo": "bar"},
 )
-CALLBACK = Callback(7, ID, 7, "https://example.com/hooks", 500, "status 500", NOON, ORGANIZATION)
+SENT = '{"data":{"id":"XAyRWNUzyN","type":"exports"}}'
+CALLBACK = Callback(7, ID, 7, "https://example.com/hooks", 500, "status 500", NOON, ORGANIZATION, SENT)
 CALLER = Caller("BdbDWhLdnp", "warehouse", ORGANIZATION, application={"kind": "integration", "public": False})
 REFUSALS: Mapping[int, core.OuthaulError] = {
     400: errors.ParamMissing("The required parameter, data, is missing."),

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import quote, urlencode
 
-from outhaul.dialects.commercelayer.query import EVENT_ATTRIBUTES, LISTS, Asked, Shape
+from outhaul.dialects.commercelayer.query import LISTS, Asked, Shape
 from outhaul.dialects.commercelayer.render import (
     EVENTS,
     GONE,
@@ -36,9 +36,7 @@ NAMES: Mapping[str, tuple[str, ...]] = {
 }
 WORDS = dict.fromkeys(CHANGES, "update") | {"created": "create", "removed": "destroy"} | OF_WEBHOOKS
 LENSES: Mapping[str, Lens] = {
-    "events": Lens(
-        LISTS["events"].filters, EVENTS, {"reference": None, "reference_origin": None, "metadata": {}}
-    ),
+    "events": Lens(LISTS["events"].filters, EVENTS),
     "versions": Lens(
         LISTS["versions"].filters,
         WORDS,
@@ -93,9 +91,14 @@ def following(
 
 
 def _event(told: Event) -> dict[str, Any]:
-    at = time(told.at)
-    values: dict[str, Any] = dict.fromkeys(EVENT_ATTRIBUTES)
-    return values | {"name": EVENTS[told.name], "created_at": at, "updated_at": at, "metadata": {}}
+    return {
+        "name": EVENTS[told.name],
+        "created_at": time(told.at),
+        "updated_at": time(told.updated_at or told.at),
+        "reference": told.reference,
+        "reference_origin": told.reference_origin,
+        "metadata": dict(told.metadata),
+    }
 
 
 def _change(kind: str, told: Event, setting: Setting) -> dict[str, Any]:

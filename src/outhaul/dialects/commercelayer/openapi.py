@@ -35,7 +35,7 @@ INCLUDED = f"The newest {included.MOST} for each resource; more than {included.L
 NEAR = f"The newest {included.MOST} of each; what lies further off is included by calls that read."
 CHANGED = ("exports", "events", "webhooks")
 
-OF_EVENTS = ("id", "name", "created_at", "updated_at")
+OF_EVENTS = ("id", *query.EVENT_ATTRIBUTES)
 
 router = APIRouter(dependencies=[Depends(acceptable)])
 

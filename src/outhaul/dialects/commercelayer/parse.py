@@ -91,11 +91,14 @@ def update(data: Any, export_id: str) -> Change:
     return Change(moves[0] if moves else None, given)
 
 
-def triggered(data: Any, event_id: str) -> bool:
-    """The body of a PATCH to one event: whether it is to be told once more."""
+def event_update(data: Any, event_id: str) -> tuple[bool, Mapping[str, Any]]:
+    """The body of a PATCH to one event: whether it is to be told once more, and the members to set."""
     given = _attributes(data, EVENT, "events")
     _of(data, event_id)
-    return bool(given.get("_trigger"))
+    triggered = bool(given.pop("_trigger", None))
+    if given.get("metadata", {}) is None:
+        given["metadata"] = {}
+    return triggered, given
 
 
 def webhook_creation(data: Any, topics: Mapping[str, str]) -> tuple[dict[str, Any], bool]:
@@ -270,6 +273,11 @@ text = _expect(str, "a string")
 flag = _expect(bool, "true or false")
 mapping = _expect(dict, "an object")
 
+REFERENCES: Mapping[str, Check] = {
+    "reference": _reference,
+    "reference_origin": _reference,
+    "metadata": _metadata,
+}
 CREATION: Mapping[str, Check] = {
     "resource_type": text,
     "format": text,
@@ -278,31 +286,21 @@ CREATION: Mapping[str, Check] = {
     "filters": mapping,
     "dry_data": flag,
     "jwt_filters": flag,
-    "reference": _reference,
-    "reference_origin": _reference,
-    "metadata": _metadata,
+    **REFERENCES,
     # Ours, not Commerce Layer's: null for a plain file, and what a CSV is to be like.
     "compress": text,
     "nested": _ways,
     "profile": text,
     "delimiter": text,
 }
-UPDATE: Mapping[str, Check] = {
-    "_start": flag,
-    "_interrupt": flag,
-    "reference": _reference,
-    "reference_origin": _reference,
-    "metadata": _metadata,
-}
-EVENT: Mapping[str, Check] = {"_trigger": flag}
+UPDATE: Mapping[str, Check] = {"_start": flag, "_interrupt": flag, **REFERENCES}
+EVENT: Mapping[str, Check] = {"_trigger": flag, **REFERENCES}
 WEBHOOK: Mapping[str, Check] = {
     "name": _reference,
     "topic": text,
     "callback_url": text,
     "include_resources": _texts,
-    "reference": _reference,
-    "reference_origin": _reference,
-    "metadata": _metadata,
+    **REFERENCES,
 }
 WEBHOOK_MOVES: Mapping[str, Check] = {"_disable": flag, "_enable": flag, "_reset_circuit": flag}
 NEW_WEBHOOK: Mapping[str, Check] = {**WEBHOOK, "_disable": flag, "_enable": flag}

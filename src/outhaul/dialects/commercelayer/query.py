@@ -39,6 +39,7 @@ NEWEST: Order = (("created_at", True),)
 RELATIONSHIPS = ("events", "versions", "event_stores")
 REFERENCES = {name: name for name in ("reference", "reference_origin", "metadata")}
 HAPPENED = {"id": "id", "created_at": "at", "updated_at": "at"}
+AMENDED = HAPPENED | {"updated_at": "updated_at"}
 ALWAYS_SORTABLE = (
     "id",
     "created_at",
@@ -61,7 +62,7 @@ class Listed:
 
 LISTS: Mapping[str, Listed] = {
     "exports": Listed(FILTERABLE, tuple(SORTABLE), NEWEST),
-    "events": Listed({"name": "name"} | HAPPENED | REFERENCES, ("name", *ALWAYS_SORTABLE)),
+    "events": Listed({"name": "name"} | AMENDED | REFERENCES, ("name", *ALWAYS_SORTABLE)),
     "versions": Listed(
         {"resource_type": "kind", "resource_id": "export", "event": "name"} | HAPPENED,
         tuple(HAPPENED),
@@ -195,12 +196,13 @@ def listing(query: Query, kind: str = "exports", *, whole: bool = True) -> Asked
     pages: dict[str, int] = {}
     where: dict[str, str] = {}
     order, after = listed.newest, None
+    last = 1 if listed.cursor else LAST_PAGE  # the SDK asks every list for a page by its number
     rest: dict[str, str] = {}
     for name, value in given.items():
         member = {"page[number]": "number", "page[size]": "size"}.get(name)
         found = FILTER.fullmatch(name)
         if member:
-            pages[member] = _page_number(member, value)
+            pages[member] = _page_number(member, value, LARGEST_PAGE if member == "size" else last)
         elif name == "page[after]" and listed.cursor:
             after = _cursor(value)
         elif found and listed.filters:
@@ -297,13 +299,12 @@ def _once(query: Query) -> dict[str, str]:
     return given
 
 
-def _page_number(member: str, value: str) -> int:
-    limit = LARGEST_PAGE if member == "size" else LAST_PAGE
+def _page_number(member: str, value: str, limit: int) -> int:
     if value.isascii() and value.isdigit() and len(value) < 11 and 1 <= int(value) <= limit:
         return int(value)
     raise errors.InvalidPageValue(
         f"{value} is not a valid value for {member} page parameter.",
-        hint=f"A whole number from 1 to {limit}.",
+        hint=f"A whole number from 1 to {limit}." if limit > 1 else "links.next leads to the next page.",
         where=(f"page[{member}]",),
         wrong=value,
     )

@@ -111,11 +111,16 @@ def retrieve(request: Request, caller: SignedIn, callback_id: str) -> Document:
 @router.patch("/events/{event_id}")
 def update(request: Request, caller: SignedIn, event_id: str, given: Body) -> Document:
     shape, exports = query.shape(asked(request), "events", changes=True), exports_of(request)
-    wanted = parse.triggered(given, event_id)
-    found = event(exports, caller, "events", event_id)
-    if wanted:
+    triggered, changes = parse.event_update(given, event_id)
+    found, setting = event(exports, caller, "events", event_id), setting_of(request)
+    single(
+        Inclusion(exports, caller, shape, setting), "events", found
+    )  # or it is refused before anything changes
+    if triggered:
         exports.webhooks.trigger(caller, found)
-    return single(Inclusion(exports, caller, shape, setting_of(request)), "events", found)
+    if changes:
+        found = exports.history.amend(caller, history.NAMES["events"], found.id, changes)
+    return single(Inclusion(exports, caller, shape, setting), "events", found)
 
 
 def page(request: Request, caller: Caller, way: Way, *, whole: bool) -> Document:

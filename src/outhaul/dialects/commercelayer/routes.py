@@ -227,10 +227,12 @@ def update(request: Request, caller: SignedIn, export_id: str, given: Body) -> D
     exports = exports_of(request)
     change = parse.update(given, export_id)
     if change.move == "interrupt":
-        exports.interrupt(caller, export_id)
+        export = exports.interrupt(caller, export_id, **change.amend)
     elif change.move == "start":
-        exports.start(caller, export_id)
-    return _single(request, caller, exports.amend(caller, export_id, change.amend), shape)
+        export = exports.start(caller, export_id, **change.amend)
+    else:
+        export = exports.amend(caller, export_id, change.amend)
+    return _single(request, caller, export, shape)
 
 
 @router.delete("/exports/{export_id}")

@@ -96,7 +96,10 @@ SHOWN: Mapping[str, Mapping[str, Data]] = {
     },
     "event_callbacks": {
         "callback_url": URL,
-        "payload": {"type": "null", "description": "What was sent is not kept."},
+        "payload": maybe(OBJECT)
+        | {
+            "description": "What was sent, in the last tries; null where it is not kept. Links in it open nothing."
+        },
         "response_code": maybe(TEXT) | {"description": "Null where there was no answer."},
         "response_message": maybe(TEXT) | {"description": "Why it was not taken; null where it was."},
         **LIVED,
@@ -135,7 +138,7 @@ GIVEN: Mapping[str, Data] = {
     "metadata": maybe(OBJECT) | {"description": f"At most {parse.LARGEST_METADATA} bytes as JSON."},
     **{
         name: maybe(FLAG)
-        for name in ("dry_data", "jwt_filters", "_start", "_interrupt", *parse.EVENT, *parse.WEBHOOK_MOVES)
+        for name in ("dry_data", "jwt_filters", "_start", "_interrupt", "_trigger", *parse.WEBHOOK_MOVES)
     },
 }
 NAMES: Mapping[str, str] = {
