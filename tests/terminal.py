@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import io
 import os
+import pty
 import sqlite3
 import subprocess
 import sys
 import time
 from collections.abc import Callable
-from contextlib import redirect_stderr, redirect_stdout
+from contextlib import redirect_stderr, redirect_stdout, suppress
 from pathlib import Path
 from typing import Any
 
@@ -72,3 +73,22 @@ def until(true: Callable[[], Any], what: str, patience: float = 60) -> Any:
         assert time.monotonic() < deadline, f"not in {patience} s: {what}"
         time.sleep(0.02)
     return value
+
+
+def on_screen(at: Path, *arguments: object, **more: str) -> tuple[int, bytes]:
+    """What it ends with, and what a terminal of 100 columns has shown of what it says to people."""
+    ours, theirs = pty.openpty()
+    with os.fdopen(ours, "rb", buffering=0) as screen, os.fdopen(theirs, "wb") as terminal:
+        process = subprocess.Popen(
+            [PROGRAM, *map(str, arguments)],
+            cwd=at,
+            env=environment(TERM="xterm", **more) | {"COLUMNS": "100"},
+            stderr=terminal,
+            stdout=subprocess.DEVNULL,
+        )
+        terminal.close()
+        shown = b""
+        with suppress(OSError):  # how a terminal says that nobody is at the other end
+            while piece := screen.read(4096):
+                shown += piece
+        return process.wait(60), shown

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 import socket
 import sqlite3
@@ -16,7 +17,7 @@ import pytest
 
 from outhaul import cli
 from outhaul.commands._options import people
-from outhaul.errors import Misconfigured, OuthaulError, Refused, SourceAway, StoreFull, Unproven
+from outhaul.errors import Misconfigured, OuthaulError, Refused, ServiceAway, SourceAway, StoreFull, Unproven
 from tests.terminal import PROGRAM, environment, fill, here, outhaul, until
 
 
@@ -92,7 +93,15 @@ def test_what_cannot_be_done_is_said_in_words_with_its_status(
 
 @pytest.mark.parametrize(
     ("error", "status"),
-    [(OuthaulError, 1), (Unproven, 1), (Refused, 2), (Misconfigured, 2), (SourceAway, 3), (StoreFull, 4)],
+    [
+        (OuthaulError, 1),
+        (Unproven, 1),
+        (Refused, 2),
+        (Misconfigured, 2),
+        (SourceAway, 3),
+        (StoreFull, 4),
+        (ServiceAway, 5),
+    ],
 )
 def test_each_family_of_errors_has_its_exit_status(
     error: type[OuthaulError], status: int, monkeypatch: pytest.MonkeyPatch
@@ -106,6 +115,20 @@ def test_each_family_of_errors_has_its_exit_status(
     assert said.get().startswith(f"{error.title}: It went wrong")
     assert "Do this." in said.get()
     assert "geheim" not in said.get()
+
+
+def test_the_reference_and_the_help_tell_what_each_exit_status_means(tmp_path: Path) -> None:
+    reference = (Path(__file__).parent.parent / "docs" / "reference.md").read_text()
+    section = reference.partition("### Exit status\n")[2].partition("\n## ")[0]
+    told = {
+        int(status): means for status, means in re.findall(r"^\| (\d+) \| (.*) \|$", section, re.MULTILINE)
+    }
+    assert list(told) == list(cli.MEANS)
+    for status, means in cli.MEANS.items():
+        assert told[status].startswith(means)
+    assert {*cli.EXITS.values()} < {*cli.MEANS}
+    shown = " ".join(here(tmp_path, "--help").stdout.split())
+    assert f"5 {cli.MEANS[5]}" in shown
 
 
 def test_a_fault_of_our_own_is_one_sentence_too(monkeypatch: pytest.MonkeyPatch) -> None:

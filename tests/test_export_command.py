@@ -5,18 +5,15 @@ from __future__ import annotations
 import csv
 import gzip
 import json
-import os
-import pty
 import signal
 import sqlite3
 import subprocess
-from contextlib import suppress
 from pathlib import Path
 
 import pytest
 from pyarrow import parquet
 
-from tests.terminal import PROGRAM, ROWS, environment, fill, here, outhaul, until
+from tests.terminal import PROGRAM, ROWS, environment, fill, here, on_screen, outhaul, until
 
 
 @pytest.fixture(scope="module")
@@ -155,20 +152,8 @@ def test_two_exports_into_one_folder_do_not_mix(shop: str, tmp_path: Path) -> No
 
 
 def test_progress_is_a_bar_on_a_terminal_and_lines_in_a_pipe(shop: str, tmp_path: Path) -> None:
-    ours, theirs = pty.openpty()
-    with os.fdopen(ours, "rb", buffering=0) as screen, os.fdopen(theirs, "wb") as terminal:
-        process = subprocess.Popen(
-            [PROGRAM, "export", shop, "orders", "-o", "out"],
-            cwd=tmp_path,
-            env=environment(TERM="xterm", COLUMNS="100"),
-            stderr=terminal,
-        )
-        terminal.close()
-        shown = b""
-        with suppress(OSError):  # how a terminal says that nobody is at the other end
-            while piece := screen.read(4096):
-                shown += piece
-        assert process.wait(60) == 0
+    status, shown = on_screen(tmp_path, "export", shop, "orders", "-o", "out")
+    assert status == 0
     assert f"{ROWS} of {ROWS} rows".encode() in shown
     assert "━".encode() in shown
     assert b"complete and proven" in shown

@@ -107,7 +107,7 @@ def typed(lines: list[str], place: Path, environment: dict[str, str]) -> None:
 
 
 def test_no_line_of_the_readme_is_left_out_here() -> None:
-    assert len(BLOCKS) == 6
+    assert len(BLOCKS) == 7
     assert {line for block in BLOCKS for line in block if line.startswith("make")} == MADE_BY_MAKE
     assert [line.rsplit(" ", 1)[1] for line in SERVE] == [
         "sqlite:///my.db",
@@ -125,16 +125,18 @@ def test_one_can_serve_a_database_of_postgresql(place: Path, environment: dict[s
 def test_one_can_serve_ask_follow_download_and_verify(
     line: str, place: Path, environment: dict[str, str]
 ) -> None:
-    asking = [each for block in BLOCKS[3:5] for each in block]
+    asking = [each for block in BLOCKS[3:6] for each in block]
     with served(line, place, environment):
         typed(asking, place, environment)
     (file,) = place.glob("orders/*.json.gz")
     rows = json.loads(gzip.decompress(file.read_bytes()))
     assert [(row["id"], row["customer"]["id"]) for row in rows] == ORDERS
+    (other,) = place.glob("customers/*.json.gz")
+    assert [row["name"] for row in json.loads(gzip.decompress(other.read_bytes()))] == ["Ada", "Grace"]
 
 
 def test_one_can_export_without_a_service(place: Path, environment: dict[str, str]) -> None:
-    typed(BLOCKS[5], place, environment)
+    typed(BLOCKS[6], place, environment)
     rows = oracle.read(place / "exported" / "orders.csv")
     assert [(row["id"], json.loads(row["customer"])["id"]) for row in rows] == [
         (str(here), there) for here, there in ORDERS

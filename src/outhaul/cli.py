@@ -17,13 +17,23 @@ from outhaul import commands, errors, siblings
 from outhaul.commands._options import people
 from outhaul.config import redact
 
-FAILED, WRONG_USE, SOURCE, STORE = 1, 2, 3, 4  # and 130, which typer gives for Ctrl-C
+DONE, FAILED, WRONG_USE, SOURCE, STORE, SERVICE, INTERRUPTED = 0, 1, 2, 3, 4, 5, 130
+MEANS: Mapping[int, str] = {
+    DONE: "done; what was exported, verified or downloaded is complete and proven",
+    FAILED: "failed, or differences were found",
+    WRONG_USE: "refused, or used wrongly",
+    SOURCE: "the source failed",
+    STORE: "the place for files failed",
+    SERVICE: "the service that was asked is away, or answered nonsense",
+    INTERRUPTED: "interrupted by Ctrl-C or SIGTERM",  # which is what typer gives for it
+}
 EXITS: Mapping[type[errors.OuthaulError], int] = {
     errors.OuthaulError: FAILED,
     errors.Misconfigured: WRONG_USE,
     errors.Refused: WRONG_USE,
     errors.SourceError: SOURCE,
     errors.StoreError: STORE,
+    errors.ServiceError: SERVICE,
 }
 DEBUG = "OUTHAUL_DEBUG"
 ARGUMENTS = "OUTHAUL_ARGUMENTS"  # the command line as it was typed, while the visible one is redacted
@@ -37,17 +47,18 @@ def _version(asked: bool) -> None:
         raise typer.Exit
 
 
-@app.callback()
+HELP = f"""Every matching row, exactly once, as of one instant, with proof.
+
+Exit status: {"; ".join(f"{status} {means}" for status, means in MEANS.items())}."""
+
+
+@app.callback(help=HELP)
 def outhaul(
     _: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
     ] = False,
 ) -> None:
-    """Every matching row, exactly once, as of one instant, with proof.
-
-    Exit status: 0 done; 1 failed, or the proof found differences; 2 refused, or used wrongly; 3 the source failed;
-    4 the place for files failed; 130 interrupted.
-    """
+    """The program itself; its help says what it is, and what it ends with."""
 
 
 for _name in siblings.names(commands):
@@ -80,7 +91,7 @@ def run(arguments: list[str]) -> int:
             f"{type(error).__name__}: {redact(str(error))}. With {DEBUG}=1 it says where; please report it.",
         )
         return FAILED
-    return 0
+    return DONE
 
 
 def _typed() -> list[str]:

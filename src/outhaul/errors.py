@@ -218,6 +218,30 @@ class StoreFull(StoreError):
     title = "Store full"
 
 
+class ServiceError(OuthaulError):
+    """A service that was asked over HTTP did not answer as it should."""
+
+    title = "Service error"
+
+
+class ServiceAway(ServiceError):
+    """It cannot be reached, or broke off: worth trying again. `facts` may hold `wait`, the seconds it asked for."""
+
+    title = "Service away"
+
+
+class ServiceBusy(ServiceAway):
+    """It was asked more often than it lets anybody ask."""
+
+    title = "Service busy"
+
+
+class Interrupted(OuthaulError):
+    """The export that was waited for was interrupted by somebody."""
+
+    title = "Interrupted"
+
+
 class Unproven(OuthaulError):
     """The proof does not hold: rows, ranges or bytes differ from what was recorded; `facts` holds both sides."""
 

@@ -1,42 +1,61 @@
-"""How far an export is: a bar on a terminal, a line now and then in a pipe."""
+"""How far an export or a download is: a bar on a terminal, a line now and then in a pipe."""
 
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from typing import Protocol, Self
 
-from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    Progress,
+    ProgressColumn,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+    TransferSpeedColumn,
+)
 
 from outhaul.commands._options import people
-from outhaul.export import Export
 
 EVERY = 2.0  # seconds between two lines
 
 
 class Shown(Protocol):
-    """Something that can be told of an export again and again."""
+    """Something that can be told again and again how much is done, and of how much; None: that is not known yet."""
 
     def __enter__(self) -> Self: ...
     def __exit__(self, *_: object) -> None: ...
-    def show(self, export: Export) -> None: ...
+    def show(self, done: int, total: int | None) -> None: ...
 
 
 def progress(what: str) -> Shown:
-    return Bar(what) if people.is_terminal else Lines(what)
+    """Of rows."""
+    if not people.is_terminal:
+        return Lines(what, _rows)
+    return Bar(
+        what, TextColumn("{task.fields[said]}"), TimeElapsedColumn(), TimeRemainingColumn(), said=_rows
+    )
+
+
+def transfer(what: str) -> Shown:
+    """Of bytes."""
+    if not people.is_terminal:
+        return Lines(what, _bytes)
+    return Bar(what, DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn(), said=_bytes)
+
+
+Said = Callable[[int, int | None], str]
 
 
 class Bar:
-    def __init__(self, what: str) -> None:
-        self._progress = Progress(
-            TextColumn("{task.description}", markup=False),
-            BarColumn(),
-            TextColumn("{task.fields[rows]}"),
-            TimeElapsedColumn(),
-            TimeRemainingColumn(),
-            console=people,
-            transient=True,
-        )
-        self._task: TaskID = self._progress.add_task(what, total=None, rows="")
+    def __init__(self, what: str, *columns: ProgressColumn, said: Said) -> None:
+        described = TextColumn("{task.description}", markup=False)
+        self._progress = Progress(described, BarColumn(), *columns, console=people, transient=True)
+        self._task: TaskID = self._progress.add_task(what, total=None, said="")
+        self._said = said
 
     def __enter__(self) -> Self:
         self._progress.start()
@@ -45,15 +64,13 @@ class Bar:
     def __exit__(self, *_: object) -> None:
         self._progress.stop()
 
-    def show(self, export: Export) -> None:
-        self._progress.update(
-            self._task, total=export.matched, completed=export.processed, rows=_rows(export)
-        )
+    def show(self, done: int, total: int | None) -> None:
+        self._progress.update(self._task, total=total, completed=done, said=self._said(done, total))
 
 
 class Lines:
-    def __init__(self, what: str) -> None:
-        self._what = what
+    def __init__(self, what: str, said: Said) -> None:
+        self._what, self._say = what, said
         self._next = time.monotonic() + EVERY
         self._said = ""
 
@@ -63,14 +80,15 @@ class Lines:
     def __exit__(self, *_: object) -> None:
         pass
 
-    def show(self, export: Export) -> None:
-        said = _rows(export)
-        if time.monotonic() >= self._next and said != self._said:
+    def show(self, done: int, total: int | None) -> None:
+        if time.monotonic() >= self._next and (said := self._say(done, total)) != self._said:
             self._next, self._said = time.monotonic() + EVERY, said
             people.print(f"{self._what}: {said}")
 
 
-def _rows(export: Export) -> str:
-    if export.matched is None:
-        return f"{export.processed:,} rows"
-    return f"{export.processed:,} of {export.matched:,} rows"
+def _rows(done: int, total: int | None) -> str:
+    return f"{done:,} rows" if total is None else f"{done:,} of {total:,} rows"
+
+
+def _bytes(done: int, total: int | None) -> str:
+    return f"{done / 1e6:,.1f} of {(total or 0) / 1e6:,.1f} MB"

@@ -15,8 +15,9 @@ from outhaul import errors
 from outhaul.commands import _folder as folders
 from outhaul.commands import _options as options
 from outhaul.commands import _unfinished as unfinished
+from outhaul.commands import _wanted as wanted
 from outhaul.commands._progress import progress
-from outhaul.errors import Misconfigured, OuthaulError, Unproven, WrongState
+from outhaul.errors import OuthaulError, Unproven, WrongState
 from outhaul.export import ACTIVE, Caller, Draft, Export, Selection, Status
 
 if TYPE_CHECKING:
@@ -31,42 +32,18 @@ US = Caller(id="command line", name="command line", tenant=None, all_tenants=Tru
 
 def run(  # noqa: PLR0917  # typer passes them by name
     source: options.GivenSource,
-    resource: Annotated[
-        str, typer.Argument(metavar="RESOURCE", help="What to export; see `outhaul catalog`.")
-    ],
+    resource: wanted.Resource,
     output: Annotated[Path, typer.Option("--output", "-o", metavar="FOLDER", help="Where the files go.")],
-    fields: Annotated[
-        str, typer.Option(metavar="A,B,REL.*", help="Fields, also of related resources; default: all.")
-    ] = "",
-    include: Annotated[
-        list[str] | None,
-        typer.Option(metavar="REL[.REL]", help="Related resources to nest; can be repeated."),
-    ] = None,
-    filters: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--filter", metavar="FIELD_PREDICATE=VALUE", help="Only rows that match; can be repeated."
-        ),
-    ] = None,
+    fields: wanted.Fields = "",
+    include: wanted.Include = None,
+    filters: wanted.Filters = None,
     sort: Annotated[
         str, typer.Option(metavar="A,-B", help="Order of the rows, `-` turns a field round; default: none.")
     ] = "",
-    nested: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="REL=json|columns|rows|files",
-            help="How a related resource stands in CSV: a cell, columns, a line for each row, a file; repeatable.",
-        ),
-    ] = None,
-    profile: Annotated[
-        str, typer.Option(metavar="machine|spreadsheet", help="Of CSV: exact, or to be opened by people.")
-    ] = "machine",
-    delimiter: Annotated[
-        str, typer.Option(metavar="CHARACTER", help="Of CSV: comma, semicolon, tab or pipe.")
-    ] = "comma",
-    form: Annotated[
-        str, typer.Option("--format", metavar="FORMAT", help="csv, json, ndjson or parquet.")
-    ] = "json",
+    nested: wanted.Nested = None,
+    profile: wanted.Profile = "machine",
+    delimiter: wanted.Delimiter = "comma",
+    form: wanted.Format = "json",
     compress: Annotated[
         str | None,
         typer.Option(metavar="NAME", help="gzip or zstd; inside of Parquet zstd, snappy, gzip or none."),
@@ -96,11 +73,11 @@ def run(  # noqa: PLR0917  # typer passes them by name
         selections=(
             Selection(
                 resource,
-                _names(fields),
+                wanted.names(fields),
                 tuple(include or ()),
-                _pairs("filter", "FIELD_PREDICATE=VALUE", filters or [], "Several values: field_in=a,b."),
-                sort=_names(sort),
-                nested=_pairs("nested", "REL=rows", nested or [], "Choose one."),
+                wanted.conditions(filters),
+                sort=wanted.names(sort),
+                nested=wanted.ways(nested),
             ),
         ),
         formats=(form,),
@@ -174,14 +151,14 @@ def _follow(outhaul: Outhaul, export: Export, what: str) -> None:
     begun = time.monotonic()
     with progress(what) as shown:
         while (export := outhaul.exports.get(US, export.id)).status in ACTIVE:
-            shown.show(export)
+            shown.show(export.processed, export.matched)
             spent = time.monotonic() - begun
             if export.status in WAITING and spent > START:
                 raise OuthaulError(
                     f"No worker has begun within {START} seconds.", hint="What it says stands above."
                 )
             time.sleep(LOOK if spent < 1 else 10 * LOOK)
-        shown.show(export)
+        shown.show(export.processed, export.matched)
     if export.status is not Status.COMPLETED:
         raise _failure(export)
 
@@ -213,20 +190,3 @@ def _written(outhaul: Outhaul, export_id: str, work: Path, numbered: bool) -> li
     if findings:
         raise Unproven(f"The files are not what was recorded: {findings[0]}", hint="Run it again.")
     return [*(ready / artifact.name for artifact in made), proof]
-
-
-def _names(text: str) -> tuple[str, ...]:
-    return tuple(name.strip() for name in text.split(",") if name.strip())
-
-
-def _pairs(option: str, form: str, given: list[str], twice: str) -> dict[str, str]:
-    """What an option that can be repeated says, by name. `twice`: what to do about a name that comes again."""
-    pairs: dict[str, str] = {}
-    for one in given:
-        name, equals, value = one.partition("=")
-        if not equals or not name:
-            raise Misconfigured(f"The {option} {one!r} has no value.", hint=f"Write --{option} {form}.")
-        if name in pairs:
-            raise Misconfigured(f"The {option} {name!r} is given twice.", hint=twice)
-        pairs[name] = value
-    return pairs
