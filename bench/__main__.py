@@ -38,6 +38,7 @@ def main(arguments: list[str] | None = None) -> int:
     asked = _parser().parse_args(arguments)
     load = psutil.getloadavg()
     folder = Path(asked.folder).absolute()
+    page = asked.results or _page(asked.scale)
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     chosen = [one for one in CONTENDERS if not asked.rows or one.work.name in asked.rows]
@@ -52,7 +53,7 @@ def main(arguments: list[str] | None = None) -> int:
         small = Small()
 
         def write() -> None:
-            report.write(asked.results, entries, small, about, asked.slow)
+            report.write(page, entries, small, about, asked.slow)
 
         checks = Checks(server.url)
         for number in range(asked.rounds):
@@ -77,8 +78,16 @@ def _parser() -> argparse.ArgumentParser:
     add("--slow", type=float, default=4, help="a peer that takes so many times our time runs once")
     add("--small", type=int, default=30, help="how many small exports over HTTP are timed")
     add("--folder", default=ROOT / "tmp" / "bench", help="where all write; emptied, then removed")
-    add("--results", type=Path, default=ROOT / "bench" / "RESULTS.md", help="where results go")
+    add(
+        "--results",
+        type=Path,
+        help="where results go; default: bench/RESULTS-SCALE.md, at scale 1 RESULTS.md",
+    )
     return parser
+
+
+def _page(scale: float) -> Path:
+    return ROOT / "bench" / ("RESULTS.md" if scale == 1 else f"RESULTS-{scale:g}.md")
 
 
 def _rows(text: str) -> tuple[str, ...]:

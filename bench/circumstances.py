@@ -99,7 +99,7 @@ def _commit() -> str:
         return done.stdout.strip()
 
     # The pages themselves are written by every run: they alone do not make a tree dirty.
-    changed = git("status", "--porcelain", "--", "../src", ":!RESULTS.md", ":!LOAD.md", ".")
+    changed = git("status", "--porcelain", "--", "../src", ":!RESULTS*.md", ":!LOAD.md", ".")
     return (git("rev-parse", "--short", "HEAD") or "unknown") + (
         " with changes not committed" if changed else ""
     )

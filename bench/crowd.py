@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import sys
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from math import ceil
 from statistics import median
-from typing import Any
-
-import httpx
+from urllib.parse import urlsplit
 
 from outhaul.demo.asking import MEDIA_TYPE
 
 NO_ANSWER = "no answer"
 GOING = {"pending", "in_progress"}
+LENGTH = re.compile(rb"\r\ncontent-length: *([0-9]+)", re.IGNORECASE)
 WARM = 20  # retrieves before the clock counts
 PATIENCE = 60.0  # seconds for an answer
 
@@ -67,22 +67,55 @@ def quantile(values: Sequence[float], share: float) -> float:
     return sorted(values)[max(0, ceil(share * len(values)) - 1)] if values else 0.0
 
 
+class Line:
+    """A connection that stays open, and no more of HTTP than it takes to ask on it and to time the answer. With a
+    client that does more, a hundred callers wait for each other, and not for the service."""
+
+    def __init__(self, address: str, token: str) -> None:
+        url = urlsplit(address)
+        self._host, self._port = url.hostname or "", url.port or 80
+        self._headers = (
+            f" HTTP/1.1\r\nHost: {url.netloc}\r\nAuthorization: Bearer {token}\r\n"
+            f"Accept: {MEDIA_TYPE}\r\nContent-Type: {MEDIA_TYPE}\r\n"
+        )
+        self._streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
+
+    async def ask(self, method: str, path: str, body: str = "") -> tuple[int, bytes]:
+        """Status and body. OSError, EOFError or TimeoutError when no answer came."""
+        try:
+            return await asyncio.wait_for(self._asked(method, path, body.encode()), PATIENCE)
+        except (OSError, EOFError, TimeoutError):
+            await self.close()
+            raise
+
+    async def _asked(self, method: str, path: str, body: bytes) -> tuple[int, bytes]:
+        if self._streams is None:
+            self._streams = await asyncio.open_connection(self._host, self._port)
+        reader, writer = self._streams
+        head = f"{method} {path}{self._headers}Content-Length: {len(body)}\r\n\r\n"
+        writer.write(head.encode() + body)
+        told = await reader.readuntil(b"\r\n\r\n")
+        found = LENGTH.search(told)
+        return int(told[9:12]), await reader.readexactly(int(found[1]) if found else 0)
+
+    async def close(self) -> None:
+        if self._streams is not None:
+            self._streams[1].close()
+            self._streams = None
+
+
 class Caller:
     """One of them, with a connection of its own that stays open, as a customer's program has it."""
 
     def __init__(self, asked: Asked, number: int, seen: Seen) -> None:
         self._asked, self._seen = asked, seen
         token = asked.tokens[number % len(asked.tokens)]
-        headers = {"Authorization": f"Bearer {token}", "Accept": MEDIA_TYPE, "Content-Type": MEDIA_TYPE}
-        # A proxy has no business on this machine.
-        self._client = httpx.AsyncClient(
-            base_url=asked.address, headers=headers, timeout=PATIENCE, trust_env=False
-        )
+        self._line = Line(asked.address, token)
         attributes = {"resource_type": asked.resource, "format": "json", "reference": f"caller-{number}"}
         self._body = json.dumps({"data": {"type": "exports", "attributes": attributes}})
 
     async def close(self) -> None:
-        await self._client.aclose()
+        await self._line.close()
 
     async def alone(self) -> None:
         """Retrieves of one completed export, one after another, on a service that has nothing else to do."""
@@ -103,7 +136,7 @@ class Caller:
         self, creations: list[float], retrieves: list[float], until: float = float("inf")
     ) -> str | None:
         """The id of one that was asked for and is done."""
-        answer = await self._ask(creations, "POST", "/api/exports", content=self._body)
+        answer = await self._ask(creations, "POST", "/api/exports", self._body)
         if answer is None:
             await asyncio.sleep(self._asked.poll)  # as a program would, and not try again at once
             return None
@@ -117,24 +150,24 @@ class Caller:
         self._seen.ends[status] = self._seen.ends.get(status, 0) + 1
         return export
 
-    async def _retrieve(self, export: str | None, into: list[float]) -> httpx.Response | None:
+    async def _retrieve(self, export: str | None, into: list[float]) -> bytes | None:
         return await self._ask(into, "GET", f"/api/exports/{export}")
 
-    async def _ask(self, into: list[float], method: str, path: str, **more: Any) -> httpx.Response | None:
+    async def _ask(self, into: list[float], method: str, path: str, body: str = "") -> bytes | None:
         """The answer, if it is a good one; its time counts whatever it is."""
         began = time.perf_counter()
         try:
-            answer = await self._client.request(method, path, **more)
-        except httpx.HTTPError:
-            answer = None
+            status, found = await self._line.ask(method, path, body)
+            told = str(status)
+        except (OSError, EOFError, TimeoutError):
+            status, found, told = 0, b"", NO_ANSWER
         into.append(time.perf_counter() - began)
-        status = NO_ANSWER if answer is None else str(answer.status_code)
-        self._seen.statuses[status] = self._seen.statuses.get(status, 0) + 1
-        return answer if answer is not None and answer.is_success else None
+        self._seen.statuses[told] = self._seen.statuses.get(told, 0) + 1
+        return found if 200 <= status < 300 else None
 
 
-def _told(answer: httpx.Response) -> tuple[str, str]:
-    data = answer.json()["data"]
+def _told(answer: bytes) -> tuple[str, str]:
+    data = json.loads(answer)["data"]
     return data["id"], data["attributes"]["status"]
 
 

@@ -15,11 +15,11 @@ from bench.works import Work
 HEAD = """\
 # Results
 
-Made by `make bench`; `make bench SCALE=1` for more, `make bench ROWS=flat-csv,parquet` for some. A number counts only
-after rows and sums of the output have been read back by DuckDB and found equal to the database's. Times in seconds,
-medians. *Client* is the CPU time of the processes that make the output, *database* that of the PostgreSQL server,
-*memory* the peak of the summed PSS of the former. A peer that takes more than {slow} times as long as
-Outhaul's quickest way is timed in one round only.
+The record at scale 1 is [RESULTS.md](RESULTS.md), made by `make bench SCALE=1 ROWS=...`; `make bench` makes all rows at
+scale 0.1: [RESULTS-0.1.md](RESULTS-0.1.md). A number counts only after rows and sums of the output have been read back
+by DuckDB and found equal to the database's. Times in seconds, medians. *Client* is the CPU time of the processes that
+make the output, *database* that of the PostgreSQL server, *memory* the peak of the summed PSS of the former. A peer
+that takes more than {slow} times as long as Outhaul's quickest way is timed in one round only.
 
 Many callers at once, and ledgers of a million exports: see [LOAD.md](LOAD.md).
 
