@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from outhaul import config
 from outhaul.errors import Misconfigured
 from outhaul.ledger import Ledger
-from outhaul.rates import SLICES, Hits, Rate, hit, parse, room
+from outhaul.rates import SLICES, Bucket, Hits, Rate, hit, parse, room
 from tests import drafts
 from tests.served import Asker, of_shop, served, shop
 
@@ -232,3 +232,53 @@ def test_without_rates_nothing_is_counted_and_nothing_is_told(place: Path, tmp_p
         with served(outhaul) as http:
             answer = Asker(outhaul, http).call("GET", "/exports")
     assert named(answer) == (None, None, None)
+
+
+@given(
+    st.integers(1, 12),
+    st.sampled_from([1.0, 720.0]),
+    st.lists(st.floats(0.0, 1.5), min_size=1, max_size=80),
+    st.floats(0, 1e9),
+)
+def test_a_bucket_lets_in_what_is_in_it_and_one_for_each_step(
+    limit: int, step: float, gaps: list[float], now: float
+) -> None:
+    bucket, let_in = Bucket(limit, step), []
+    hits: Hits = ()
+    for gap in gaps:
+        now += gap * step
+        if not room(bucket, hits, now).wait:
+            hits = hit(bucket, hits, now)
+            let_in.append(now)
+    for n, first in enumerate(let_in):
+        for m, last in enumerate(let_in[n:]):
+            assert m + 1 <= limit + (last - first) / step + 1e-3
+    assert len(hits) == 1
+
+
+@pytest.mark.parametrize("bucket", [Bucket(10, 720.0), Bucket(1, 1.0)], ids=str)
+def test_a_full_bucket_takes_its_burst_at_once_and_then_one_a_step(bucket: Bucket) -> None:
+    now = 1_700_000_000.0
+    hits: Hits = ()
+    for n in range(bucket.limit):
+        assert room(bucket, hits, now).remaining == bucket.limit - n
+        hits = hit(bucket, hits, now)
+    for _ in range(3):
+        refused = room(bucket, hits, now)
+        assert refused.wait == pytest.approx(bucket.step)
+        assert room(bucket, hits, now + bucket.step - 0.01).wait > 0
+        now += bucket.step
+        assert room(bucket, hits, now).remaining == 1
+        hits = hit(bucket, hits, now)
+    assert room(bucket, hits, now + bucket.interval).remaining == bucket.limit
+
+
+def _drain(url: str) -> int:
+    with Ledger(url) as ledger, ThreadPoolExecutor(4) as pool:
+        rooms = pool.map(lambda _: ledger.let_in({"batch": Bucket(10, 720.0)}), range(40))
+        return sum(not found["batch"].wait for found in rooms)
+
+
+def test_two_processes_share_one_bucket(url: str) -> None:
+    with multiprocessing.get_context("spawn").Pool(2) as pool:
+        assert sum(pool.map(_drain, [url, url], chunksize=1)) == 10

@@ -130,7 +130,7 @@ def test_all_types_of_the_official_command_line_are_there() -> None:
 def test_its_line_tells_all_that_clients_need(sandbox: Sandbox) -> None:
     assert sandbox.told.keys() == {"base_url", "console_url", "commercelayer", "batch", "rebilly"}
     assert re.fullmatch(r"http://127\.0\.0\.1:\d+", sandbox.base)
-    assert [sandbox.told[name] for name in ("console_url", "batch", "rebilly")] == [None] * 3
+    assert [sandbox.told[name] for name in ("console_url", "rebilly")] == [None] * 2
     assert sandbox.credentials.keys() == MEMBERS
 
 
@@ -272,8 +272,10 @@ def test_it_leaves_nothing_when_its_terminal_is_closed(tmp_path: Path) -> None:
 
 
 def test_for_people_each_credential_is_a_line(sandbox: Sandbox) -> None:
-    lines = command._said(sandbox.base, dict(sandbox.credentials), as_json=False).splitlines()
-    assert dict(line.split("=", 1) for line in lines) == {"base_url": sandbox.base, **sandbox.credentials}
+    batch = {"project": "p"}
+    lines = command._said(sandbox.base, dict(sandbox.credentials), batch, as_json=False).splitlines()
+    told = {"base_url": sandbox.base, **sandbox.credentials, "batch_project": "p"}
+    assert dict(line.split("=", 1) for line in lines) == told
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.168.1.7", "example.com"])

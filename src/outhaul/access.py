@@ -13,12 +13,19 @@ from typing import Any
 
 from outhaul import scopes
 from outhaul.ceilings import UNLIMITED, Ceiling
-from outhaul.errors import Misconfigured, NotAllowed, NotFound, NotSignedIn, WrongValue
+from outhaul.errors import (
+    Misconfigured,
+    NotAllowed,
+    NotFound,
+    NotSignedIn,
+    UnderMaintenance,
+    WrongValue,
+)
 from outhaul.export import Caller
 from outhaul.issuers import Issuer
 from outhaul.ledger import Ledger
 from outhaul.ledger.tokens import NewToken, Token
-from outhaul.rates import Rate, Room
+from outhaul.rates import Bound, Room
 from outhaul.signing import Keyring, refusal, stated
 
 PREFIX = "oh_"  # tells people and scanners of leaked secrets what this is
@@ -28,6 +35,7 @@ SIGNED = re.compile(r"[\w-]+\.[\w-]+\.[\w-]+", re.ASCII)
 # What is kept of whoever changes an export, out of another issuer's claims.
 APPLICATION = ("id", "client_id", "kind", "public")
 OWNER = ("id", "type", "email", "first_name", "last_name")
+MAINTENANCE = "maintenance"  # the flag
 MARGIN = timedelta(hours=1)  # for which a retired key is believed longer than its last token can be good
 
 # The kinds of clients that there can be here, with whether they sign in by a secret.
@@ -123,6 +131,8 @@ class Access:
     def caller(self, token: str, tenant: str | None = None) -> Caller:
         """Whose token it is; NotSignedIn when it is unknown, expired or revoked, without telling which. `tenant`: the
         one that is asked for, instead of the one that the token is for; NotAllowed when it does not reach it."""
+        if self.ledger.is_up(MAINTENANCE):
+            raise UnderMaintenance("The service is under maintenance.", hint="Try again later.")
         if SIGNED.fullmatch(token):
             found = self.bearer(self.claims(token))
         else:
@@ -223,12 +233,16 @@ class Access:
         """What tokens of ours can be checked with: a JSON Web Key Set."""
         return self.keys.public() if self.keys else {"keys": []}
 
+    def maintain(self, *, on: bool) -> bool:
+        """Close the doors of every process of this ledger, or open them; False when they were so already."""
+        return self.ledger.put_up(MAINTENANCE) if on else self.ledger.take_down(MAINTENANCE)
+
     def rotate_keys(self) -> None:
         """Sign with a new key; the old ones are believed for as long as a token signed by them can be good."""
         assert self.keys
         self.keys.rotate(self.lifetime + MARGIN)
 
-    def let_in(self, wanted: Mapping[str, Rate]) -> Mapping[str, Room]:
+    def let_in(self, wanted: Mapping[str, Bound]) -> Mapping[str, Room]:
         """Whether one more request is let in under each of these rates, over all processes, and what is left."""
         return self.ledger.let_in(wanted)
 

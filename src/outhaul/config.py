@@ -143,6 +143,9 @@ class Settings(BaseSettings):
     rate_average: Rate = Field(None, description="calls of the API that one address may make")
     rate_burst: Rate = Field(None, description="the same, to one endpoint in a short time")
     rate_tokens: Rate = Field(None, description="tokens that one address may ask for at /oauth/token")
+    batch_limits: bool = Field(
+        False, description="hold the rates that Batch documents for calls and exports of one project"
+    )
     mode: Literal["live", "test"] = Field(
         "live", description="which mode tokens and resources say that they are of"
     )

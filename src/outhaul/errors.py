@@ -119,6 +119,12 @@ class NotSignedIn(Refused):
     title = "Not signed in"
 
 
+class UnderMaintenance(OuthaulError):
+    """An operator has closed the doors for a while."""
+
+    title = "Under maintenance"
+
+
 class NotFound(Refused):
     title = "Not found"
 

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 SLICES = 20  # of an interval: hits are remembered by slices, not one by one
+MICRO = 1_000_000
 UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0}
 
 
@@ -24,17 +25,33 @@ class Rate:
 
 
 @dataclass(frozen=True, slots=True)
+class Bucket:
+    """`limit` at once, and after that one more every `step` seconds."""
+
+    limit: int
+    step: float
+
+    @property
+    def interval(self) -> float:
+        """Seconds until an empty one is full again."""
+        return self.limit * self.step
+
+
+Bound = Rate | Bucket
+
+
+@dataclass(frozen=True, slots=True)
 class Room:
     """What is left under a rate. `wait`: seconds until one more is let in, 0 when it was."""
 
-    rate: Rate
+    rate: Bound
     remaining: int
     wait: float
 
 
-Hits = Sequence[
-    tuple[int, int]
-]  # number of a slice since 1970, and how many were let in during it; oldest first
+# Number of a slice since 1970, and how many were let in during it, oldest first; of a bucket the microsecond since 1970
+# in which it is full again, and 0.
+Hits = Sequence[tuple[int, int]]
 
 
 def parse(text: str) -> Rate:
@@ -50,8 +67,10 @@ def recent(rate: Rate, hits: Hits, now: float) -> list[tuple[int, int]]:
     return [(n, many) for n, many in hits if (n + 1) * rate.slice > now - rate.interval]
 
 
-def room(rate: Rate, hits: Hits, now: float) -> Room:
+def room(rate: Bound, hits: Hits, now: float) -> Room:
     """Whether one more may be let in now."""
+    if isinstance(rate, Bucket):
+        return _room(rate, hits, now)
     within = recent(rate, hits, now)
     left = rate.limit - sum(many for _, many in within)
     if left > 0:
@@ -60,9 +79,24 @@ def room(rate: Rate, hits: Hits, now: float) -> Room:
     return Room(rate, 0, max(0.001, (oldest + 1) * rate.slice + rate.interval - now))
 
 
-def hit(rate: Rate, hits: Hits, now: float) -> list[tuple[int, int]]:
+def hit(rate: Bound, hits: Hits, now: float) -> list[tuple[int, int]]:
     """The hits to remember after one more was let in now."""
+    if isinstance(rate, Bucket):
+        return [(round((now + _missing(hits, now) + rate.step) * MICRO), 0)]
     within, n = recent(rate, hits, now), math.floor(now / rate.slice)
     if within and within[-1][0] >= n:
         return [*within[:-1], (within[-1][0], within[-1][1] + 1)]
     return [*within, (n, 1)]
+
+
+def _missing(hits: Hits, now: float) -> float:
+    """Seconds until the bucket is full again."""
+    return max(0.0, hits[0][0] / MICRO - now) if hits else 0.0
+
+
+def _room(bucket: Bucket, hits: Hits, now: float) -> Room:
+    missing = _missing(hits, now)
+    left = math.floor(bucket.limit - missing / bucket.step + 1 / MICRO)
+    if left > 0:
+        return Room(bucket, left, 0.0)
+    return Room(bucket, 0, max(0.001, missing - (bucket.limit - 1) * bucket.step))

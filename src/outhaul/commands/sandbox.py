@@ -22,8 +22,13 @@ AHEAD = 1
 SMALLEST, LARGEST = 0.01, 100.0  # of scales: 100 is 150,000 orders, and about a minute until they are there
 # The official SDK asks where the issuer of its token is.
 ISSUER = "https://auth.commercelayer.io"
-# What Commerce Layer documents for exports in live mode, which the tokens name.
-DOCUMENTED = {"rate_average": "200/1m", "rate_burst": "50/10s", "rate_tokens": "30/1m"}
+# What Commerce Layer documents for exports in live mode, which the tokens name, and Batch.
+DOCUMENTED = {
+    "rate_average": "200/1m",
+    "rate_burst": "50/10s",
+    "rate_tokens": "30/1m",
+    "batch_limits": True,
+}
 
 
 def run(
@@ -35,7 +40,8 @@ def run(
         int, typer.Option(metavar="N", min=1, help="How fast an export runs, so that it can be watched.")
     ] = 1500,
     rate_limits: Annotated[
-        Literal["documented", "off"], typer.Option(help="Commerce Layer's documented limits, or none.")
+        Literal["documented", "off"],
+        typer.Option(help="The documented limits of Commerce Layer and Batch, or none."),
     ] = "off",
     host: Annotated[
         str, typer.Option(metavar="ADDRESS", help="Listen on this address of this machine.")
@@ -45,8 +51,8 @@ def run(
 ) -> None:
     """Serve a made-up shop to try clients against, until it is told to stop."""
     from outhaul import app
-    from outhaul.sandbox import offer, shop
-    from outhaul.sandbox.credentials import credentials
+    from outhaul.sandbox import batch, offer, shop
+    from outhaul.sandbox.credentials import HOME, OTHER, credentials
 
     if not config.loopback(host):
         raise Misconfigured(
@@ -64,12 +70,13 @@ def run(
         signal.signal(signal.SIGHUP, lambda *_: signal.raise_signal(signal.SIGTERM))
 
     def opened(access: Access, address: str) -> None:
-        typer.echo(_said(address, credentials(access, seed), as_json=json))
+        keys = batch.credentials(access, seed, (HOME, OTHER), folder / "shop.db")
+        typer.echo(_said(address, credentials(access, seed), keys, as_json=json))
 
     with tempfile.TemporaryDirectory(prefix="outhaul-sandbox-") as made:
         folder = Path(made)
         shop.make(folder / "shop.db", seed, scale)
-        (folder / "catalog.toml").write_text(offer.catalog())
+        (folder / "catalog.toml").write_text(offer.catalog() + batch.catalog(seed, (HOME, OTHER)))
         settings = config.alone(
             {
                 "source": f"sqlite:///{folder}/shop.db",
@@ -87,11 +94,11 @@ def run(
         app.serve(settings, options.people.print, opened, ahead=AHEAD, rows_per_second=rows_per_second)
 
 
-def _said(address: str, credentials: dict[str, Any], *, as_json: bool) -> str:
+def _said(address: str, credentials: dict[str, Any], batch: dict[str, Any], *, as_json: bool) -> str:
     """Where it is and who may ask: one line of JSON, or for people a line for each."""
     if as_json:
-        none_yet = {"batch": None, "rebilly": None}
-        return notation.dumps(
-            {"base_url": address, "console_url": None, "commercelayer": credentials, **none_yet}
-        )
-    return "\n".join(f"{name}={value}" for name, value in {"base_url": address, **credentials}.items())
+        known = {"commercelayer": credentials, "batch": batch, "rebilly": None}
+        return notation.dumps({"base_url": address, "console_url": None, **known})
+    named = {f"batch_{name}": value for name, value in batch.items()}
+    told = {"base_url": address, **credentials, **named}
+    return "\n".join(f"{name}={value}" for name, value in told.items())

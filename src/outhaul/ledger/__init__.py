@@ -7,11 +7,11 @@ from outhaul.ledger.callbacks import Callback
 from outhaul.ledger.closing import Done, Facts
 from outhaul.ledger.database import AWAY
 from outhaul.ledger.events import Event
+from outhaul.ledger.flags import Flags
 from outhaul.ledger.listing import NEWEST, PLAIN
 from outhaul.ledger.outbox import Sending, Webhook
 from outhaul.ledger.parts import Instant, Lease, Verdict
 from outhaul.ledger.planned import Planned
-from outhaul.ledger.rates import Rates
 from outhaul.ledger.seen import SORTABLE
 from outhaul.ledger.snapshots import Snapshot, label
 from outhaul.ledger.terms import Terms
@@ -36,6 +36,6 @@ __all__ = [
 __all__ += ["Sending", "Snapshot", "Terms", "Token", "Verdict", "Webhook", "label"]
 
 
-class Ledger(Rates):
+class Ledger(Flags):
     """What is true. Each transition is one conditional UPDATE in a short transaction; leases are on the database's
     clock. Safe to use from several threads and processes at once."""

@@ -17,13 +17,14 @@ from outhaul.errors import Misconfigured
 from outhaul.ledger.tables import metadata
 from outhaul.ledger.terms import Terms
 
-HEAD = "0017"  # the newest revision in migrations/versions
+HEAD = "0018"  # the newest revision in migrations/versions
 LOCKS = {
     "migrate": 0x6F7574_01,
     "admit": 0x6F7574_02,
     "create": 0x6F7574_03,
     "webhook": 0x6F7574_04,
     "trigger": 0x6F7574_05,
+    "flag": 0x6F7574_06,
 }  # advisory locks of PostgreSQL, ours by the letters "out"
 AWAY = (
     OperationalError,

@@ -11,13 +11,13 @@ from sqlalchemy.dialects import postgresql, sqlite
 from outhaul.ledger.clock import now
 from outhaul.ledger.outbox import Outbox
 from outhaul.ledger.tables import rates
-from outhaul.rates import Hits, Rate, Room, hit, room
+from outhaul.rates import Bound, Hits, Room, hit, room
 
 
 class Rates(Outbox):
     """Requests let in under rates."""
 
-    def let_in(self, wanted: Mapping[str, Rate]) -> Mapping[str, Room]:
+    def let_in(self, wanted: Mapping[str, Bound]) -> Mapping[str, Room]:
         """Whether one more is let in under every one of these keys' rates, and what is left. One that is not is
         counted under none, and writes nothing."""
         with self._read() as read:
@@ -41,11 +41,11 @@ def _now(read: sa.Connection) -> float:
     return float(read.execute(sa.select(now())).scalar_one())
 
 
-def _rooms(wanted: Mapping[str, Rate], hits: Mapping[str, Hits], moment: float) -> dict[str, Room]:
+def _rooms(wanted: Mapping[str, Bound], hits: Mapping[str, Hits], moment: float) -> dict[str, Room]:
     return {key: room(rate, hits[key], moment) for key, rate in wanted.items()}
 
 
-def _hits(connection: sa.Connection, wanted: Mapping[str, Rate], *, lock: bool = False) -> dict[str, Hits]:
+def _hits(connection: sa.Connection, wanted: Mapping[str, Bound], *, lock: bool = False) -> dict[str, Hits]:
     """The hits under each key; `lock`: each has a row then, which is ours until the transaction ends."""
     # By key: two requests that lock the same rows lock them in the same order.
     query = sa.select(rates.c.key, rates.c.hits).where(rates.c.key.in_(wanted)).order_by(rates.c.key)

@@ -328,3 +328,11 @@ rates = sa.Table(
     _needed("until", Time),  # when they count no more
     sa.Index("ix_rates_until", "until"),
 )
+
+# What an operator has put up for every process at once; without a row it is down.
+flags = sa.Table(
+    "flags",
+    metadata,
+    sa.Column("name", sa.Text, primary_key=True),
+    _needed("up_at", Time),
+)

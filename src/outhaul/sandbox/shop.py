@@ -6,9 +6,10 @@ import sqlite3
 from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import dataclass
+from datetime import UTC, datetime, time
 from pathlib import Path
 
-from outhaul.sandbox import goods, people, places, sales
+from outhaul.sandbox import batch, goods, people, places, sales
 from outhaul.sandbox.book import Book
 from outhaul.sandbox.tables import indexes, schema
 
@@ -30,15 +31,18 @@ ORGANIZATIONS: Mapping[str, tuple[str, Size]] = {
 
 
 def make(target: Path, seed: str, scale: float) -> None:
-    """Writes the shop to `target` (SQLite, WAL). The same seed and scale make the same rows."""
+    """Writes the shop to `target` (SQLite, WAL). The same seed and scale make the same rows; only what can be asked
+    for by its age is as old each day."""
+    today = datetime.combine(datetime.now(UTC).date(), time(), UTC)
     with closing(sqlite3.connect(target, isolation_level=None)) as connection:
         connection.execute("PRAGMA journal_mode = OFF")
         connection.execute("BEGIN")
-        for statement in schema():
+        for statement in (*schema(), *batch.schema()):
             connection.execute(statement)
         for slug, (name, size) in ORGANIZATIONS.items():
             _fill(Book(connection, seed, slug), name, size, scale)
-        for statement in indexes():
+            batch.fill(connection, seed, slug, _scaled(size.customers, scale), today)
+        for statement in (*indexes(), *batch.indexes()):
             connection.execute(statement)
         connection.execute("COMMIT")
         connection.execute("PRAGMA journal_mode = WAL")

@@ -12,10 +12,9 @@ from outhaul.dialects.commercelayer.schemas import ITSELF, NAMES
 
 Calls = dict[tuple[str, str], Data]  # by method and path
 
-READING = (400, 401, 406, 429, 500)
+READING = (400, 401, 406, 429, 500, 503)
 ONE = (*READING, 404)
 WRITING = (413, 415, 422)
-SOURCE = (503,)
 EXPORT, WEBHOOK = "/exports/{export_id}", "/webhooks/{webhook_id}"
 NUMBERED, CURSOR = ("PageNumber", "PageSize"), ("PageAfter", "PageSize")
 
@@ -61,7 +60,7 @@ def _exports() -> Calls:
             *(
                 "createExport",
                 "Ask for an export",
-                (*READING, *WRITING, *SOURCE),
+                (*READING, *WRITING),
                 _document("exports", "201"),
             ),
             ("IdempotencyKey", *_shape("exports", "Near")),
@@ -71,7 +70,7 @@ def _exports() -> Calls:
             "retrieveExport", "One export", ONE, _document("exports"), ("ExportID", *SHAPE)
         ),
         ("patch", EXPORT): _call(
-            *("updateExport", "Stop, start or amend it", (*ONE, *WRITING, *SOURCE), _document("exports")),
+            *("updateExport", "Stop, start or amend it", (*ONE, *WRITING), _document("exports")),
             ("ExportID", *_shape("exports", "Near")),
             _body("ExportChange", examples.change("exports")),
         ),
@@ -79,7 +78,7 @@ def _exports() -> Calls:
             "deleteExport", "Stop it, and remove it with its files", ONE, _nothing(), ("ExportID",)
         ),
         ("get", f"{EXPORT}/manifest"): _call(
-            *("getManifest", "The proof of a completed export", (*ONE, *SOURCE)),
+            *("getManifest", "The proof of a completed export", ONE),
             {"200": _plain("The manifest.", "Manifest")},
             ("ExportID",),
         ),

@@ -134,6 +134,7 @@ WORDS: Mapping[type[errors.OuthaulError], Words] = {
     errors.NothingMatches: _invalid("greater_than"),
     errors.WrongState: _invalid("invalid"),
     errors.NoRoom: AWAY,
+    errors.UnderMaintenance: AWAY,
     errors.SourceError: AWAY,
     errors.StoreError: AWAY,
     errors.OuthaulError: BROKEN,
