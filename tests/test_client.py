@@ -335,3 +335,21 @@ def test_a_csv_of_no_rows_is_an_empty_table_and_a_row_beyond_the_block_is_refuse
     ):
         with pytest.raises(TooMuch, match="1,000 bytes"), arrow.batches(put(data)) as batches:
             list(batches)
+
+
+@pytest.mark.heavy
+@pytest.mark.parametrize("megabytes", [100, 400])
+def test_what_arrow_holds_does_not_grow_with_the_file(megabytes: int, tmp_path: Path) -> None:
+    line = b"1,%b\n" % (b"x" * 990)
+    with (tmp_path / replies.NAME).open("wb") as file:
+        file.write(b"id,note\n")
+        for _ in range(megabytes):
+            file.write(line * 1_000)
+    (tmp_path / "manifest.json").write_bytes(replies.manifest(b"id,note\n"))
+    before, most, rows = pa.total_allocated_bytes(), 0, 0
+    with arrow.batches(tmp_path / "manifest.json") as batches:
+        for batch in batches:
+            rows += batch.num_rows
+            most = max(most, pa.total_allocated_bytes() - before)
+    assert rows == megabytes * 1_000
+    assert most < 90_000_000

@@ -19,7 +19,7 @@ from outhaul.errors import TooMuch, UnreadableValue, WrongValue
 from outhaul.tabular import DELIMITERS, PROFILES
 
 ROWS = 1 << 16  # of a batch of Parquet
-BLOCK = 16 << 20  # bytes of CSV at a time: no row may be longer
+BLOCK = 2 << 20  # bytes of CSV at a time, of which Arrow reads several ahead: no row may be longer
 CODECS: Mapping[str, str] = {"application/gzip": "gzip", "application/zstd": "zstd"}
 EXACT = PROFILES[0]
 
