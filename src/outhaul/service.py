@@ -117,6 +117,7 @@ class Exports:
         self._terms = terms
         self._nudge = nudge
         self._counting = threading.Lock()
+        self._turn = threading.Lock()  # of creations: all at once would keep those waiting who only look
         self.webhooks = Webhooks(ledger, keys, terms.webhook_networks)
         self.history = History(ledger, _sight, _may_change)
 
@@ -150,8 +151,9 @@ class Exports:
         same = key and self._ledger.keyed(caller, key, draft)
         if same:
             return same
-        made = self.plan(caller, draft)
-        self._room()
+        with self._turn:
+            made = self.plan(caller, draft)
+            self._room()
         counts = self._count(made)
         for node, rows in zip(made.selections, counts, strict=False):
             node.ceiling.admit(node.resource, rows)
@@ -162,9 +164,10 @@ class Exports:
                 where=("matched",),
                 facts={"value": matched, "limit": least - 1},
             )
-        export = self._ledger.create(
-            caller=caller, draft=draft, plan=made, matched=matched, key=key, most=self._terms.most
-        )
+        with self._turn:
+            export = self._ledger.create(
+                caller=caller, draft=draft, plan=made, matched=matched, key=key, most=self._terms.most
+            )
         self._nudge()
         return export
 

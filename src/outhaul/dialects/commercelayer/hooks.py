@@ -12,6 +12,7 @@ from typing import Any
 
 from fastapi import APIRouter, Depends, Request, Response
 
+from outhaul.dialects import in_turn
 from outhaul.dialects.commercelayer import callbacks, documents, parse, query, render
 from outhaul.dialects.commercelayer.included import Inclusion
 from outhaul.dialects.commercelayer.related import Way, page, single
@@ -39,6 +40,7 @@ def list_webhooks(request: Request, caller: SignedIn) -> Document:
 
 
 @router.post("/webhooks")
+@in_turn
 def create(request: Request, caller: SignedIn, given: Body) -> Document:
     inclusion = _inclusion(request, caller, changes=True)
     row, disabled = parse.webhook_creation(given, render.EVENTS)
@@ -54,6 +56,7 @@ def retrieve(request: Request, caller: SignedIn, webhook_id: str) -> Document:
 
 
 @router.patch("/webhooks/{webhook_id}")
+@in_turn
 def update(request: Request, caller: SignedIn, webhook_id: str, given: Body) -> Document:
     inclusion = _inclusion(request, caller, changes=True)
     changes, moves = parse.webhook_update(given, webhook_id, render.EVENTS)
@@ -61,6 +64,7 @@ def update(request: Request, caller: SignedIn, webhook_id: str, given: Body) -> 
 
 
 @router.delete("/webhooks/{webhook_id}")
+@in_turn
 def delete(request: Request, caller: SignedIn, webhook_id: str) -> Response:
     query.nothing_asked(asked(request))
     exports_of(request).webhooks.delete(caller, webhook_id)

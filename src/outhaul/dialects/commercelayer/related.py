@@ -8,6 +8,7 @@ from typing import Any
 
 from fastapi import APIRouter, Depends, Request
 
+from outhaul.dialects import in_turn
 from outhaul.dialects.commercelayer import callbacks, history, parse, query, render
 from outhaul.dialects.commercelayer.included import SHOW, Inclusion
 from outhaul.dialects.commercelayer.routes import (
@@ -109,6 +110,7 @@ def retrieve(request: Request, caller: SignedIn, callback_id: str) -> Document:
 
 
 @router.patch("/events/{event_id}")
+@in_turn
 def update(request: Request, caller: SignedIn, event_id: str, given: Body) -> Document:
     shape, exports = query.shape(asked(request), "events", changes=True), exports_of(request)
     triggered, changes = parse.event_update(given, event_id)

@@ -15,7 +15,7 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from outhaul.access import Access
-from outhaul.dialects import Limited
+from outhaul.dialects import Limited, in_turn
 from outhaul.dialects.commercelayer import documents, errors, parse, query, render
 from outhaul.dialects.commercelayer.documents import PREFIX
 from outhaul.errors import Malformed, NotFound, NotSignedIn, OuthaulError, Refused
@@ -205,6 +205,7 @@ def listexports_of(request: Request, caller: SignedIn) -> Document:
 
 
 @router.post("/exports")
+@in_turn
 def create(request: Request, caller: SignedIn, given: Body) -> Document:
     shape = query.shape(asked(request), changes=True)
     export = exports_of(request).create(caller, parse.creation(given), least=1, key=key(request))
@@ -222,6 +223,7 @@ def retrieve(request: Request, export_id: str) -> Document:
 
 
 @router.patch("/exports/{export_id}")
+@in_turn
 def update(request: Request, caller: SignedIn, export_id: str, given: Body) -> Document:
     shape = query.shape(asked(request), changes=True)
     exports = exports_of(request)
@@ -236,6 +238,7 @@ def update(request: Request, caller: SignedIn, export_id: str, given: Body) -> D
 
 
 @router.delete("/exports/{export_id}")
+@in_turn
 def delete(request: Request, caller: SignedIn, export_id: str) -> Response:
     query.nothing_asked(asked(request))
     exports_of(request).delete(caller, export_id)
