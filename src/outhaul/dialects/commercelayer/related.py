@@ -115,9 +115,8 @@ def update(request: Request, caller: SignedIn, event_id: str, given: Body) -> Do
     shape, exports = query.shape(asked(request), "events", changes=True), exports_of(request)
     triggered, changes = parse.event_update(given, event_id)
     found, setting = event(exports, caller, "events", event_id), setting_of(request)
-    single(
-        Inclusion(exports, caller, shape, setting), "events", found
-    )  # or it is refused before anything changes
+    # What may not be shown is refused before anything changes.
+    single(Inclusion(exports, caller, shape, setting), "events", found)
     if triggered:
         exports.webhooks.trigger(caller, found)
     if changes:
