@@ -59,7 +59,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def outhaul(place: Path) -> Iterator[Outhaul]:
-    with put_together(f"sqlite:///{place}/shop.db", place / "state", part_bytes=500) as made:
+    with put_together(f"sqlite:///{place}/shop.db", place / "state", part_bytes=1_000) as made:
         yield made
 
 
