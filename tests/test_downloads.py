@@ -25,6 +25,7 @@ from outhaul import downloads, filenames
 from outhaul.downloads import Link
 from outhaul.errors import BadRange, Gone, NotFound, StoreError
 from outhaul.export import Artifact
+from outhaul.layout import spans
 from outhaul.stores.file import FileStore
 from tests.exports import AT, orders, recorded, text
 from tests.test_deflate import NODE
@@ -107,7 +108,7 @@ def test_any_range_is_that_stretch_of_the_whole(compress, store) -> None:
         borders = sorted(
             {
                 edge + shift
-                for span in downloads.spans(artifact.layout)
+                for span in spans(artifact.layout)
                 for edge in (span.start, span.start + span.length)
                 for shift in (-1, 0, 1)
             }
@@ -176,7 +177,7 @@ def test_a_fragment_without_rows_gets_no_joint(compress, store) -> None:
 
 def test_a_missing_fragment_is_said_and_never_skipped(store) -> None:
     (artifact,) = downloads.artifacts(recorded(store, PARTS, formats=("csv",)))
-    store.delete(next(span.key for span in downloads.spans(artifact.layout) if span.key))
+    store.delete(next(span.key for span in spans(artifact.layout) if span.key))
     with pytest.raises(StoreError):
         whole(artifact, store)
 

@@ -10,8 +10,9 @@ import pytest
 
 from outhaul import errors, plan
 from outhaul.catalog import Field, Type
+from outhaul.dictionary import dictionary
 from outhaul.export import Draft, Selection
-from outhaul.plan import Node, build, dictionary, places
+from outhaul.plan import Node, build, places
 from outhaul.values import Limits
 from tests.catalogs import EVERYBODY, FORMATS, SHOP, number, planned, resource
 

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import base64
 import hashlib
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, astuple, dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import astuple, dataclass
 from datetime import UTC, datetime
-from itertools import groupby, product
+from itertools import product
 from types import ModuleType
-from typing import Any, Protocol
+from typing import Protocol
 from urllib.parse import quote
 
 from itsdangerous import BadData, URLSafeSerializer
@@ -20,8 +19,8 @@ from outhaul.errors import BadRange, Gone, NotFound
 from outhaul.export import Artifact, Fragment
 from outhaul.filenames import Names, safe
 from outhaul.formats import Sheet
+from outhaul.layout import Layout, Packed, Stretch, artifact, layout, spans, sums, zipped
 from outhaul.ledger import Facts
-from outhaul.tabular import lines
 
 PIECE = 1 << 20
 
@@ -40,32 +39,48 @@ def artifacts(facts: Facts, *, numbered: bool = False, archived: bool = True) ->
     be joined, are one ZIP, or without `archived` those files themselves. A selection without rows is a readable empty
     file. Names are safe and differ in more than case.
     """
-    plan, names = facts.plan, Names()
+    names = Names()
     made: list[Artifact] = []
-    for selection, name in product(range(len(plan.selections)), plan.formats):
-        form = siblings.load(formats, name)
-        compress = formats.around(form, plan.compress)
-        framing = Framing(facts.export.id, selection, name, form, compress)
-        root = plan.selections[selection]
-        mine = [one for one in facts.fragments if (one.selection, one.format) == (selection, name)]
-        mine.sort(key=lambda one: (one.part, one.seq))
-        files = [
-            (sheet, [one for one in mine if one.path == sheet.path]) for sheet in formats.sheets(root, name)
-        ]
-        several = len(files) > 1 or (form.JOINT is None and len(mine) > 1)
+    for framing, files in _framed(facts):
+        form, (sheet, fragments) = framing.form, files[0]
+        several = len(files) > 1 or (form.JOINT is None and len(fragments) > 1)
         if several and archived and not numbered:
             suffix = f".{form.SUFFIX}.{archive.SUFFIX}"
-            made.append(framing.archive(names.take(safe(root.resource), suffix), files))
+            made.append(framing.archive(names.take(safe(sheet.name), suffix), files))
         else:
-            end = f".{form.SUFFIX}{WRAPS[compress].suffix if compress else ''}"
+            end = f".{form.SUFFIX}{WRAPS[framing.compress].suffix if framing.compress else ''}"
             made += [
-                framing.file(names.take(stem, end), sheet, fragments)
-                for sheet, stem, fragments in _named(files, numbered or form.JOINT is None, always=numbered)
+                framing.file(names.take(stem, end), one, parts)
+                for one, stem, parts in _named(files, numbered or form.JOINT is None, always=numbered)
             ]
     return tuple(made)
 
 
+def packed(facts: Facts) -> list[Packed]:
+    """The same files, all of them, as members of one archive; each says of which selection and format it is."""
+    names = Names()
+    return [
+        one
+        for framing, files in _framed(facts)
+        for one in framing.packed(
+            files, names, (framing.selection, framing.format), numbered=facts.plan.numbered
+        )
+    ]
+
+
 Files = Sequence[tuple[Sheet, Sequence[Fragment]]]
+
+
+def _framed(facts: Facts) -> Iterator[tuple[Framing, Files]]:
+    """For each selection and format how its files are made, and what each is made of."""
+    plan = facts.plan
+    for selection, name in product(range(len(plan.selections)), plan.formats):
+        form = siblings.load(formats, name)
+        framing = Framing(facts.export.id, selection, name, form, formats.around(form, plan.compress))
+        mine = [one for one in facts.fragments if (one.selection, one.format) == (selection, name)]
+        mine.sort(key=lambda one: (one.part, one.seq))
+        sheets = formats.sheets(plan.selections[selection], name)
+        yield framing, [(sheet, [one for one in mine if one.path == sheet.path]) for sheet in sheets]
 
 
 def _named(
@@ -90,7 +105,7 @@ class Wrap(Protocol):
     media_type: str
 
     @staticmethod
-    def frames(texts: Sequence[bytes | Fragment]) -> Iterator[bytes | Fragment]: ...
+    def frames(texts: Sequence[Stretch]) -> Iterator[Stretch]: ...
 
 
 class Gzip:
@@ -100,11 +115,11 @@ class Gzip:
     media_type = "application/gzip"
 
     @staticmethod
-    def frames(texts: Sequence[bytes | Fragment]) -> Iterator[bytes | Fragment]:
+    def frames(texts: Sequence[Stretch]) -> Iterator[Stretch]:
         yield deflate.GZIP_HEADER
         for one in texts:
             yield b"".join(deflate.run([one])) if isinstance(one, bytes) else one
-        yield deflate.gzip_ending(*deflate.combine(_sums(texts)))
+        yield deflate.gzip_ending(*deflate.combine(sums(texts)))
 
 
 class Zstd:
@@ -114,8 +129,8 @@ class Zstd:
     media_type = "application/zstd"
 
     @staticmethod
-    def frames(texts: Sequence[bytes | Fragment]) -> Iterator[bytes | Fragment]:
-        frames: list[list[bytes | Fragment]] = [[]]
+    def frames(texts: Sequence[Stretch]) -> Iterator[Stretch]:
+        frames: list[list[Stretch]] = [[]]
         for one in texts:
             if isinstance(one, Fragment) and any(isinstance(other, Fragment) for other in frames[-1]):
                 frames.append([])
@@ -123,19 +138,13 @@ class Zstd:
                     frames[-1].insert(0, frames[-2].pop())
             frames[-1].append(one)
         for frame in frames:
-            yield zstd.header(sum(length for _, length in _sums(frame)))
+            yield zstd.header(sum(length for _, length in sums(frame)))
             for one in frame:
                 yield zstd.raw(one) if isinstance(one, bytes) else one
             yield zstd.LAST
 
 
 WRAPS: Mapping[str, type[Wrap]] = {"gzip": Gzip, "zstd": Zstd}
-
-
-def _sums(texts: Iterable[bytes | Fragment]) -> Iterator[tuple[int, int]]:
-    """CRC-32 and length of each stretch of text."""
-    for one in texts:
-        yield ((deflate.crc32(one), len(one)) if isinstance(one, bytes) else (one.crc32, one.raw_length))
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,136 +161,55 @@ class Framing:
         """Framing text and fragments in order; the joint stands only between fragments that hold a row."""
         texts = self._texts(sheet, fragments)
         wrap = WRAPS[self.compress] if self.compress else None
-        layout = _layout(wrap.frames(texts) if wrap else texts)
+        made = layout(wrap.frames(texts) if wrap else texts)
         media_type = wrap.media_type if wrap else self.form.MEDIA_TYPE
-        return self._artifact(name, media_type, layout, texts, sheet.path)
+        return self._artifact(name, media_type, made, texts, sheet.path)
 
     def archive(self, name: str, files: Files) -> Artifact:
         """A ZIP: whole fragments are stored as they are, other files are deflated where they are to be gzipped."""
-        names, packed = Names(), list[Packed]()
-        for sheet, stem, fragments in _named(files, self.form.JOINT is None):
-            called = names.take(stem, f".{self.form.SUFFIX}")
-            packed.append(Packed(called, sheet.path, self._texts(sheet, fragments), self.compress == "gzip"))
-        members = [one.member() for one in packed]
-        layout: list[dict[str, Any]] = []
-        for (header, at), member, one in zip(archive.headers(members), members, packed, strict=True):
-            told = asdict(member) | {"start": at + len(header), "rows": one.lines()}
-            told |= {"path": one.path} if one.path else {}
-            layout += [_literal(header) | {"member": told}, *_layout(one.stretches())]
-        layout.append(_literal(archive.directory(members)))
-        texts = [text for one in packed for text in one.texts]
-        return self._artifact(name, archive.MEDIA_TYPE, tuple(layout), texts)
+        members = self.packed(files, Names())
+        texts = [text for one in members for text in one.texts]
+        return self._artifact(name, archive.MEDIA_TYPE, zipped(members), texts)
 
-    def _texts(self, sheet: Sheet, all_fragments: Sequence[Fragment]) -> list[bytes | Fragment]:
+    def packed(
+        self, files: Files, names: Names, of: tuple[int, str] | None = None, *, numbered: bool = False
+    ) -> list[Packed]:
+        """The files as members of an archive; `of` as they are to say it."""
+        return [
+            Packed(
+                names.take(stem, f".{self.form.SUFFIX}"),
+                sheet.path,
+                self._texts(sheet, fragments),
+                self.compress == "gzip",
+                of,
+            )
+            for sheet, stem, fragments in _named(files, numbered or self.form.JOINT is None, always=numbered)
+        ]
+
+    def _texts(self, sheet: Sheet, all_fragments: Sequence[Fragment]) -> list[Stretch]:
         fragments = [one for one in all_fragments if one.rows]
         opening, closing = self.form.opening(sheet.node), self.form.closing(sheet.node)
         if self.form.JOINT is None:
             return list(fragments) or [opening + closing]
-        texts: list[bytes | Fragment] = [opening]
+        texts: list[Stretch] = [opening]
         for number, fragment in enumerate(fragments):
             texts += [self.form.JOINT, fragment] if number else [fragment]
         return [one for one in [*texts, closing] if one != b""]
 
     def _artifact(
-        self,
-        name: str,
-        media_type: str,
-        layout: tuple[dict[str, Any], ...],
-        texts: Sequence[bytes | Fragment],
-        path: str = "",
+        self, name: str, media_type: str, made: Layout, texts: Sequence[Stretch], path: str = ""
     ) -> Artifact:
-        crc, raw_length = deflate.combine(_sums(texts))
-        return Artifact(
+        return artifact(
+            made,
+            texts,
             export=self.export,
             selection=self.selection,
             format=self.format,
             name=name,
             media_type=media_type,
-            length=sum(span.length for span in spans(layout)),
-            raw_length=raw_length,
-            crc32=crc,
             rows=sum(one.rows for one in texts if isinstance(one, Fragment) and one.path == path),
-            etag=_etag(layout),
-            layout=layout,
             path=path,
         )
-
-
-@dataclass(frozen=True, slots=True)
-class Packed:
-    """One file of an archive: its text, and whether that is stored as deflate runs."""
-
-    name: str
-    path: str
-    texts: Sequence[bytes | Fragment]
-    deflated: bool
-
-    def stretches(self) -> list[bytes | Fragment]:
-        if not self.deflated:
-            return list(self.texts)
-        runs = [b"".join(deflate.run([one])) if isinstance(one, bytes) else one for one in self.texts]
-        return [*runs, deflate.FINAL]
-
-    def member(self) -> archive.Member:
-        crc, raw_length = deflate.combine(_sums(self.texts))
-        length = sum(len(one) if isinstance(one, bytes) else one.length for one in self.stretches())
-        return archive.Member(self.name, length, raw_length, crc, self.deflated)
-
-    def lines(self) -> int:
-        """Rows of the file, or the lines that they are in it."""
-        fragments = [one for one in self.texts if isinstance(one, Fragment)]
-        return sum(lines(one.rows, one.related) for one in fragments)
-
-
-def _layout(stretches: Iterable[bytes | Fragment]) -> tuple[dict[str, Any], ...]:
-    """The file's stretches as data, neighbouring literal bytes in one."""
-    made: list[dict[str, Any]] = []
-    for literal, group in groupby(stretches, key=lambda one: isinstance(one, bytes)):
-        if literal:
-            made.append(_literal(b"".join(one for one in group if isinstance(one, bytes))))
-        else:
-            made += [_stretch(one) for one in group if isinstance(one, Fragment)]
-    return tuple(made)
-
-
-def _stretch(fragment: Fragment) -> dict[str, Any]:
-    return {name: getattr(fragment, name) for name in ("key", "length", "sha256", "part", "seq")}
-
-
-def _literal(data: bytes) -> dict[str, Any]:
-    return {"data": base64.b64encode(data).decode()}
-
-
-def _etag(layout: Iterable[Mapping[str, Any]]) -> str:
-    """A strong one: it follows from every byte of the file, and from nothing else."""
-    known = hashlib.sha256()
-    for span in spans(layout):
-        known.update(f"{span.length} {span.sha256}\n".encode())
-    return f'"{known.hexdigest()[:32]}"'
-
-
-@dataclass(frozen=True, slots=True)
-class Span:
-    """A stretch of a file: literal `data`, or the object `key` of the store."""
-
-    start: int
-    length: int
-    sha256: str
-    data: bytes = b""
-    key: str = ""
-
-
-def spans(layout: Iterable[Mapping[str, Any]]) -> Iterator[Span]:
-    """The stretches of an artifact's layout, in order."""
-    start = 0
-    for one in layout:
-        if "key" in one:
-            span = Span(start, one["length"], one["sha256"], key=one["key"])
-        else:
-            data = base64.b64decode(one["data"])
-            span = Span(start, len(data), hashlib.sha256(data).hexdigest(), data=data)
-        yield span
-        start += span.length
 
 
 def read(artifact: Artifact, store: Store, start: int = 0, stop: int | None = None) -> Iterator[bytes]:
@@ -349,6 +277,34 @@ def content_disposition(name: str) -> str:
     """The header's value (RFC 6266): the name in ASCII for old readers, and as it is, in UTF-8."""
     plain = re.sub(r'[^ -~]|["\\%]', "_", name)
     return f"attachment; filename=\"{plain}\"; filename*=UTF-8''{quote(name, safe='')}"
+
+
+@dataclass(frozen=True, slots=True)
+class File:
+    """Something to download. `read(start, stop)` gives its bytes, `stop` exclusive, in pieces."""
+
+    name: str
+    media_type: str
+    length: int
+    etag: str
+    read: Callable[[int, int], Iterator[bytes]]
+    export: str = ""
+    tenant: str | None = None
+    who: str = ""  # the caller who has it, or made its link
+    sha1: str | None = None  # where the export was asked for with it
+
+    @property
+    def disposition(self) -> str:
+        """Its name, as Content-Disposition says it."""
+        return content_disposition(self.name)
+
+    def range(self, asked: str | None, if_range: str | None) -> tuple[int, int] | None:
+        """(start, stop) of a Range header; None for the whole; BadRange."""
+        return parse_range(asked, self.length, self.etag, if_range)
+
+    def unchanged(self, if_none_match: str | None) -> bool:
+        """Whether the asker has it already."""
+        return unchanged(if_none_match, self.etag)
 
 
 @dataclass(frozen=True, slots=True)

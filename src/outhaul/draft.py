@@ -10,6 +10,8 @@ from outhaul.export import Draft, Member, Selection
 from outhaul.predicates import hint
 from outhaul.values import Where
 
+PACKED = ("gzip",)  # compressions of files that are members of a ZIP
+
 
 def consistency_of(draft: Draft) -> str:
     """Parts of several instants must have borders that no update can move a row across."""
@@ -65,3 +67,15 @@ def _selection(data: Mapping[str, Any]) -> Selection:
 
 def _members(data: Sequence[Mapping[str, Any]]) -> tuple[Member, ...]:
     return tuple(Member(**{**one, "members": _members(one["members"])}) for one in data)
+
+
+def archive_of(draft: Draft) -> str | None:
+    """The name of the one archive that all files are to be in."""
+    if draft.archive is not None and draft.compress not in {None, *PACKED}:
+        message = (
+            f"The files are to be in one ZIP, where they are deflated or plain, and not {draft.compress}."
+        )
+        raise WrongValue(
+            message, hint=hint(PACKED), where=("compress",), wrong=str(draft.compress), choices=PACKED
+        )
+    return draft.archive

@@ -79,10 +79,10 @@ ALL = Sight()
 class View:
     """How lists show exports: what filters and order compare with is what somebody reads.
 
-    `names`: its names of what exports can be filtered by, each with ours; `words`: of the statuses, `expired` left
-    out, for what has expired keeps the word it had; `events`: of the events that are shown. `gone`: the errors of what
+    `names`: its names of what exports can be filtered by, each with ours; `words`: of the statuses, and with `expired`
+    left out, what has expired keeps the word it had; `events`: of the events that are shown. `gone`: the errors of what
     has expired, an object of JSON as text; `files`: what the address of a file begins with; `openly`: errors are told
-    in the operator's words.
+    in the operator's words. `dialect`: only what was asked for in this one.
     """
 
     names: Mapping[str, str]
@@ -91,6 +91,7 @@ class View:
     gone: str | None = None
     files: str = ""
     openly: bool = True
+    dialect: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,6 +144,7 @@ class Selection:
     `nested`: by dotted include path how its rows stand in CSV: json, columns, rows, files; see `tabular.py`.
     `layout`: what a row is in JSON, instead of `fields` and `includes`. `until`: its own field that holds a moment,
     which is not after the export's instant.
+    `stem`: what its files are called, if not as the resource.
     """
 
     resource: str
@@ -154,6 +156,7 @@ class Selection:
     nested: Mapping[str, str] = field(default_factory=dict)
     layout: tuple[Member, ...] = ()
     until: str = ""
+    stem: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,6 +178,8 @@ class Draft:
     scoped: bool = False  # only rows of the caller's scopes
     dry: bool = False  # without identities, timestamps and blanks: what an import would make anew
     numbered: bool = False  # each fragment is a file of its own
+    archive: str | None = None  # all files are members of one ZIP of this name; `compress` gzip: deflated
+    sha1: bool = False  # of each file as a whole, by a pass over it before the export is completed
     dialect: str = ""
     wire: Mapping[str, Any] = field(default_factory=dict)  # the asker's own words, for rendering them back
 
@@ -231,7 +236,7 @@ class Artifact:
     `{"data": base64}` for framing bytes, `{"key", "length", "sha256", "part", "seq"}` for a fragment; the framing
     before each member of an archive tells of it under `"member"`. Of an archive `raw_length` and `crc32` are those of
     its members' text in order. `path`: the include path whose rows are its lines, "" for the selection's own. See
-    `downloads.py`.
+    `layout.py`. `sha1`: of the whole file, where it was asked for.
     """
 
     export: str
@@ -246,6 +251,7 @@ class Artifact:
     etag: str
     layout: Sequence[Mapping[str, Any]] = ()
     path: str = ""
+    sha1: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -275,7 +281,8 @@ class Fragment:
     """A part's bytes: rows without frame, one object of the store.
 
     `length` and `sha256` are of the stored bytes, `raw_length` and `crc32` of the text before compression. `path`: the
-    include path whose rows these are, in a file of their own; "" for the selection's.
+    include path whose rows these are, in a file of their own; "" for the selection's. `text_sha256`: where it is
+    compressed and will be a member of an archive.
     """
 
     selection: int
@@ -290,3 +297,4 @@ class Fragment:
     sha256: str
     related: Mapping[str, int] = field(default_factory=dict)
     path: str = ""
+    text_sha256: str | None = None

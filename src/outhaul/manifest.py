@@ -7,25 +7,25 @@ import hmac
 import json
 import secrets
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from outhaul import deflate, formats, plan, siblings, unpacked
-from outhaul.downloads import spans
+from outhaul import plan, readback
+from outhaul.dictionary import dictionary
 from outhaul.export import Artifact
 from outhaul.filenames import MANIFEST
+from outhaul.layout import spans
 from outhaul.ledger import Done, Facts
+from outhaul.readback import Fetch, Finding
 from outhaul.tabular import due, lines
+
+__all__ = ["Fetch", "Finding", "build", "own_hash", "to_bytes", "verify", "verify_folder"]
 
 VERSION = 1
 PIECE = 1 << 20
-
-# Bytes `start` to `stop` (exclusive) of a file, fewer where it ends before; FileNotFoundError when there is none.
-Fetch = Callable[[str, int, int], Iterable[bytes]]
 
 
 def build(facts: Facts, artifacts: Sequence[Artifact]) -> dict[str, Any]:
@@ -49,7 +49,7 @@ def build(facts: Facts, artifacts: Sequence[Artifact]) -> dict[str, Any]:
         "generation": export.generation,
         "compress": made.compress,
         "selections": [
-            {"resource": node.resource, "matched": dict(counts), "fields": plan.dictionary(node)}
+            {"resource": node.resource, "matched": dict(counts), "fields": dictionary(node)}
             for node, counts in zip(made.selections, facts.counts, strict=True)
         ],
         "parts": _parts(facts),
@@ -136,25 +136,14 @@ def _file(artifact: Artifact, facts: Facts) -> dict[str, Any]:
         segments.append(segment)
     told = [one["member"] for one in artifact.layout if "member" in one]
     members = [one | {"crc32": f"{one['crc32']:08x}"} for one in told]
-    names = ("name", "selection", "format", "media_type", "length", "raw_length", "rows")
+    whole = facts.plan.archive is not None
+    names = ("name", *(() if whole else ("selection", "format")), "media_type", "length", "raw_length")
     data = {name: getattr(artifact, name) for name in names}
     data |= {"path": artifact.path} if artifact.path else {}
-    data |= {"crc32": f"{artifact.crc32:08x}", "related": dict(related), "segments": segments}
+    data |= {"crc32": f"{artifact.crc32:08x}", "segments": segments}
+    data |= {} if whole else {"rows": artifact.rows, "related": dict(related)}
+    data |= {"sha1": artifact.sha1} if artifact.sha1 else {}
     return data | ({"members": members} if members else {})
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """Something that is not as the manifest says."""
-
-    file: str
-    what: str
-    expected: Any = None
-    found: Any = None
-
-    def __str__(self) -> str:
-        both = f": expected {self.expected}, found {self.found}"
-        return f"{self.file}: {self.what}{both if (self.expected, self.found) != (None, None) else ''}"
 
 
 def verify_folder(path: Path, *, deep: bool = False) -> tuple[Finding, ...]:
@@ -185,7 +174,7 @@ def verify(
     """
     try:
         data = json.loads(manifest)
-        return (*_own(data), *_files(data, fetch, names, deep=deep))
+        return (*_own(data), *readback.files(data, fetch, names, deep=deep))
     except (ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
         return (Finding(MANIFEST, f"is no manifest ({type(error).__name__}: {error})"),)
 
@@ -196,13 +185,14 @@ def _own(data: Mapping[str, Any]) -> Iterator[Finding]:
         yield Finding(MANIFEST, "is of another version", VERSION, data["manifest"])
     if data["sha256"] != own_hash(data):
         yield Finding(MANIFEST, "was edited: its SHA-256 does not fit", data["sha256"], own_hash(data))
-    for name in {part["format"] for part in data["parts"]} | {file["format"] for file in data["files"]}:
+    held = [one for file in data["files"] for one in _holders(file)]
+    for name in {part["format"] for part in data["parts"]} | {one["format"] for one in held}:
         parts = [part for part in data["parts"] if part["format"] == name]
-        files = [file for file in data["files"] if file["format"] == name]
+        files = [one for one in held if one["format"] == name]
         read = _counts((part["selection"], {"": part["rows"], **part["related"]}) for part in parts)
         written = _counts(
-            (file["selection"], file["related"] if "path" in file else {"": file["rows"], **file["related"]})
-            for file in files
+            (one["selection"], one["related"] if "path" in one else {"": one["rows"], **one["related"]})
+            for one in files
         )
         matched = _counts(
             (number, due(one["matched"], name)) for number, one in enumerate(data["selections"])
@@ -214,6 +204,11 @@ def _own(data: Mapping[str, Any]) -> Iterator[Finding]:
             yield from _alone(part)
     yield from _ranges(data["parts"])
     yield from (finding for file in data["files"] for finding in _segments(file))
+
+
+def _holders(file: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """What holds rows of one selection in one format: the file, or of an archive of several the members that do."""
+    return [file] if "format" in file else [one for one in file["members"] if "format" in one]
 
 
 def _alone(part: Mapping[str, Any]) -> Iterator[Finding]:
@@ -265,8 +260,19 @@ def _segments(file: Mapping[str, Any]) -> Iterator[Finding]:
         at = segment["start"] + segment["length"]
     if at != file["length"]:
         yield Finding(file["name"], "the segments have another length in all", file["length"], at)
+    for one in _holders(file):
+        yield from _rows(one, file["segments"] if one is file else _within(one, file["segments"]))
+
+
+def _within(member: Mapping[str, Any], segments: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """The segments of an archive that are a member's."""
+    begin, end = member["start"], member["start"] + member["length"]
+    return [one for one in segments if begin <= one["start"] < end]
+
+
+def _rows(file: Mapping[str, Any], segments: Sequence[Mapping[str, Any]]) -> Iterator[Finding]:
     yield from _agree(file, "rows", [file], file["rows"])
-    yield from _agree(file, "the segments have another number of rows in all", file["segments"], file["rows"])
+    yield from _agree(file, "the segments have another number of rows in all", segments, file["rows"])
     if "members" in file:
         own = lines(file["rows"], file["related"])
         yield from _agree(file, "the members have another number of rows in all", file["members"], own)
@@ -283,118 +289,3 @@ def _agree(
     for path, rows in found.items():
         if rows != told.get(path, 0):
             yield Finding(file["name"], f"{what}{path and f', {path}'}", told.get(path, 0), rows)
-
-
-def _files(
-    data: Mapping[str, Any], fetch: Fetch, names: Iterable[str] | None, *, deep: bool
-) -> Iterator[Finding]:
-    listed = [file["name"] for file in data["files"]]
-    for name in sorted(set(names or ()) - set(listed)):
-        yield Finding(name, "is not in the manifest")
-    for file in data["files"]:
-        name = file["name"]
-        if listed.count(name) > 1 or Path(name).name != name or name in {"", ".", ".."}:
-            yield Finding(MANIFEST, f"names a file twice, or one in another folder: {name}")
-            continue
-        try:
-            yield from _file_found(file, fetch, deep=deep)
-        except FileNotFoundError:
-            yield Finding(name, "is missing")
-        except OSError as error:
-            yield Finding(name, f"cannot be read ({error.strerror or type(error).__name__})")
-
-
-def _file_found(file: Mapping[str, Any], fetch: Fetch, *, deep: bool) -> Iterator[Finding]:
-    """One pass over the file: its segments' hashes, and what its text says of itself."""
-    name, length = file["name"], file["length"]
-    hashed = _Hashed(file)
-    pieces = hashed.through(fetch(name, 0, length + 1))
-    about_text = _text_found(file, pieces, deep=deep)
-    for _ in pieces:  # what the text's reader has left after an error
-        pass
-    if hashed.length != length:
-        found = f"{hashed.length} bytes" if hashed.length < length else "more"
-        yield Finding(name, "length", f"{length} bytes", found)
-    yield from hashed.findings
-    if hashed.length == length and not hashed.findings:
-        yield from about_text
-        yield from _members_found(file, fetch) if "members" in file else ()
-
-
-class _Hashed:
-    """Pieces of a file on their way, hashed by its segments."""
-
-    def __init__(self, file: Mapping[str, Any]) -> None:
-        self._file = file
-        self.length = 0
-        self.findings: list[Finding] = []
-
-    def through(self, pieces: Iterable[bytes]) -> Iterator[bytes]:
-        segments = iter(self._file["segments"])
-        segment, known = next(segments, None), hashlib.sha256()
-        for piece in pieces:
-            yield piece
-            rest = memoryview(piece)
-            while segment is not None and rest:
-                left = segment["start"] + segment["length"] - self.length
-                known.update(rest[:left])
-                self.length += min(left, len(rest))
-                rest = rest[left:]
-                if self.length == segment["start"] + segment["length"]:
-                    self._compare(segment, known.hexdigest())
-                    segment, known = next(segments, None), hashlib.sha256()
-            self.length += len(rest)
-
-    def _compare(self, segment: Mapping[str, Any], found: str) -> None:
-        if found != segment["sha256"]:
-            stretch = f"bytes {segment['start']} to {self.length - 1}"
-            of = f" (part {segment['part']})" if "part" in segment else ""
-            self.findings.append(
-                Finding(self._file["name"], f"SHA-256 of {stretch}{of}", segment["sha256"], found)
-            )
-
-
-def _text_found(file: Mapping[str, Any], data: Iterable[bytes], *, deep: bool) -> tuple[Finding, ...]:
-    crc = length = 0
-    due = (
-        [one["rows"] for one in file["members"]]
-        if "members" in file
-        else [lines(file["rows"], file["related"])]
-    )
-    found = list[int]()
-
-    def known(text: Iterable[bytes]) -> Iterator[bytes]:
-        nonlocal crc, length
-        for piece in text:
-            crc, length = deflate.crc32(piece, crc), length + len(piece)
-            yield piece
-
-    counted = siblings.load(formats, file["format"]).rows_in if deep else _nothing_in
-    try:
-        for text in unpacked.texts(file, data):
-            found.append(counted(known(text)))
-    except unpacked.Broken as error:
-        return (Finding(file["name"], f"is no {file['media_type']} file ({error})"),)
-    checks = [
-        ("CRC-32 of the text", file["crc32"], f"{crc:08x}"),
-        ("length of the text", file["raw_length"], length),
-    ]
-    counts = zip(due, found, strict=True) if deep else ()
-    checks += [("rows, counted in the text", one, other) for one, other in counts]
-    return tuple(Finding(file["name"], what, one, other) for what, one, other in checks if one != other)
-
-
-def _nothing_in(text: Iterable[bytes]) -> int:
-    return sum(0 for _ in text)
-
-
-def _members_found(file: Mapping[str, Any], fetch: Fetch) -> Iterator[Finding]:
-    """An archive's own directory against what the manifest says is in it."""
-    told = [(one["name"], one["length"], one["raw_length"], one["crc32"]) for one in file["members"]]
-    try:
-        found = unpacked.listed(file["length"], lambda start, stop: fetch(file["name"], start, stop))
-    except unpacked.Broken as error:
-        yield Finding(file["name"], f"is no archive ({error})")
-        return
-    if found != told:
-        yield Finding(file["name"], "lists other members", told, found)

@@ -157,7 +157,8 @@ def _fragment(
     suffix = f"{part.format}.{ending}" if ending else part.format
     key = f"{part.export}/{part.generation}-{part.n}-{part.attempt}-{seq}-{secrets.token_hex(4)}.{suffix}"
     stored = Stored()
-    length = store.put(key, stored.counted(run(chunks)))
+    own = Stored() if plan.archive and compress else None
+    length = store.put(key, stored.counted(run(own.counted(chunks) if own else chunks)))
     if length != stored.length:
         raise StoreError(f"The store took {length:,} of {stored.length:,} bytes of {key}.")
     lines, related = sheet.counted(text.rows, text.related)
@@ -174,6 +175,7 @@ def _fragment(
         sha256=stored.sha256.hexdigest(),
         related=related,
         path=sheet.path,
+        text_sha256=own.sha256.hexdigest() if own else None,
     )
 
 
@@ -197,7 +199,7 @@ class Text:
 
 
 class Stored:
-    """What is known about a fragment's bytes in the store so far."""
+    """What is known about bytes so far."""
 
     def __init__(self) -> None:
         self.length = 0

@@ -11,7 +11,7 @@ from outhaul import filters, layouts, moments
 from outhaul.catalog import Catalog, Field, Resource, Type
 from outhaul.ceilings import UNLIMITED, Ceiling
 from outhaul.conditions import hops
-from outhaul.draft import consistency_of, formats_of, one_of, size_of
+from outhaul.draft import archive_of, consistency_of, formats_of, one_of, size_of
 from outhaul.errors import Malformed, NoKey, UnknownResource, UnknownSegment
 from outhaul.export import Caller, Draft, Scope, Selection
 from outhaul.filters import EVERYTHING, Condition, Test, every
@@ -78,6 +78,7 @@ class Node:
     layout: tuple[
         layouts.Laid, ...
     ] = ()  # of the root: what a row of it is in JSON, if not all of its columns
+    stem: str = ""  # of the root: what its files are called, if not as the resource
 
     @property
     def many_children(self) -> tuple[Node, ...]:
@@ -109,6 +110,8 @@ class Plan:
     consistency: str = "snapshot"  # "part": each part is; "none": a foreign table is read, of no instant here
     scopes: tuple[Scope, ...] = ()
     numbered: bool = False  # each fragment is a file of its own
+    archive: str | None = None  # the name of a ZIP of all files
+    sha1: bool = False  # of each file as a whole, too
 
 
 def build(
@@ -151,6 +154,8 @@ def build(
         fragment_rows=size_of(draft, "fragment_rows"),
         tenant=caller.tenant,
         scopes=scopes,
+        archive=archive_of(draft),
+        sha1=draft.sha1,
         catalog=catalog.fingerprint,
         numbered=draft.numbered,
         consistency="none" if any(_distant(catalog, root) for root in nodes) else consistency_of(draft),
@@ -186,7 +191,7 @@ class _Asker:
         if draft.dry:
             dry(wish, where)
         lay(wish, asked.nested, draft, (*where, "nested"))
-        root = replace(self._node(wish, rules, draft.dry), tabular=tabular(draft))
+        root = replace(self._node(wish, rules, draft.dry), tabular=tabular(draft), stem=asked.stem)
         root = _laid(root, laid) if laid else root
         asks = self.reader.read(resource, asked.filters, (*where, "filters"))
         until = moments.until(self.catalog, resource, asked.until, (*where, "until"))
@@ -321,26 +326,6 @@ def places(node: Node, path: str = "") -> Iterator[tuple[str, Node]]:
         yield from places(child, f"{path}.{child.name}" if path else child.name)
 
 
-def dictionary(root: Node) -> list[dict[str, Any]]:
-    """The fields of a selection with everything below it, by dotted path, for people and machines."""
-    return list(_entries(root, "", missing=False))
-
-
-def _entries(node: Node, prefix: str, *, missing: bool) -> Iterator[dict[str, Any]]:
-    """`missing`: the row itself may not be there, so that any of its fields may be null."""
-    for column in node.columns:
-        yield {
-            "field": prefix + column.key,
-            "type": column.type.value,
-            "nullable": column.nullable or missing,
-            "native": column.native,
-            "scale": column.scale,
-            "description": column.description,
-        }
-    for child in node.children:
-        yield from _entries(child, f"{prefix}{child.name}.", missing=not child.many)
-
-
 def to_data(plan: Plan) -> dict[str, Any]:
     """JSON-able form, from which `from_data` makes the same plan again."""
     names = (name for name in Plan.__dataclass_fields__ if name not in {"selections", "formats", "scopes"})
@@ -365,7 +350,7 @@ def from_data(data: Mapping[str, Any]) -> Plan:
 
 
 def _node_data(node: Node) -> dict[str, Any]:
-    names = ("name", "resource", "schema", "table", "kind", "many", "nested", "filled")
+    names = ("name", "resource", "schema", "table", "kind", "many", "nested", "filled", "stem")
     return {name: getattr(node, name) for name in names} | {
         "on": [list(pair) for pair in node.on],
         "columns": [asdict(column) for column in node.columns],

@@ -10,18 +10,22 @@ import threading
 import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from functools import partial
 from itertools import groupby, product
 from typing import Any, Protocol, Self
 
-from outhaul import downloads, manifest
+from outhaul import manifest
 from outhaul.errors import OuthaulError, StoreError, Unproven
 from outhaul.export import Fragment
 from outhaul.ledger import AWAY, Done, Facts, Ledger
 from outhaul.tabular import due
+from outhaul.whole import artifacts, hashed
 
 TICK = 0.5  # seconds between two looks when nobody nudges
 SWEEP = 600.0  # seconds between two searches of the whole store for orphans
+LONG = 64_000_000  # bytes of files to be hashed as a whole, from which the loop does not wait for it
 
 UNSTARTED = OuthaulError(
     "What this export asks for could not be looked at, so it was not started.",
@@ -50,20 +54,28 @@ class Store(Protocol):
     """What the reconciler asks of a store; see `stores/__init__.py`."""
 
     def put(self, key: str, chunks: Iterable[bytes]) -> int: ...
+    def read(self, key: str, start: int = 0, length: int | None = None) -> Iterator[bytes]: ...
     def size(self, key: str) -> int | None: ...
     def delete(self, prefix: str) -> int: ...
     def keys(self, prefix: str) -> Iterator[tuple[str, int, float]]: ...
 
 
 Check = Callable[[str], None]  # raises when what the export of this id asks for is no longer offered
+Close = Callable[[str], None]  # proves and completes the export of this id, of which every part is done
 
 
 def once(
-    ledger: Ledger, engine: Engine, store: Store, check: Check, sender: str = "", whole: bool = True
+    ledger: Ledger,
+    engine: Engine,
+    store: Store,
+    check: Check,
+    sender: str = "",
+    whole: bool = True,
+    close: Close | None = None,
 ) -> None:
     """Everything that is due now. Any process may do it at any time, several at once too. A fault with one export
     holds up no other. `sender`: in whose name parts are delivered. Not `whole`: without what is due because time has
-    passed, unless somebody has died."""
+    passed, unless somebody has died. `close`: otherwise than at once."""
     dead = engine.deaths()
     for name in dead:
         ledger.bury(name)
@@ -75,7 +87,7 @@ def once(
         engine.forget(delivery.export, delivery.part, delivery.attempt - 1)
         engine.deliver(delivery.to_data(), delivery.holder, delivery.small)
     for export_id in ledger.closable():
-        _close(ledger, store, export_id)
+        (close or partial(_close, ledger, store))(export_id)
     for export_id in ledger.littered():
         _clear(ledger, store, export_id)
 
@@ -106,24 +118,35 @@ def _queue(ledger: Ledger, export_id: str, check: Check) -> None:
 
 
 def _close(ledger: Ledger, store: Store, export_id: str) -> None:
-    """Prove, write the manifest last, complete. What cannot be proven or written fails, with the reason."""
     facts = _facts(ledger, export_id)
-    if facts is None:
-        return
+    if facts is not None:
+        _finish(ledger, store, facts)
+
+
+class Ended(Exception):
+    """The loop has: what it was at is left to whoever comes after it."""
+
+
+def _finish(ledger: Ledger, store: Store, facts: Facts, stop: Callable[[], None] = lambda: None) -> None:
+    """Prove, write the manifest last, complete. What cannot be proven or written fails, with the reason. `stop` is
+    called often, and raises what ends it."""
+    export_id, generation = facts.export.id, facts.export.generation
     try:
         prove(facts, store.size)
-        made = downloads.artifacts(facts, numbered=facts.plan.numbered)
+        made = artifacts(facts)
+        if facts.plan.sha1:
+            made = tuple(hashed(one, store, stop) for one in made)
         key = f"{export_id}/manifest-{secrets.token_hex(4)}.json"
         store.put(key, [manifest.to_bytes(manifest.build(facts, made))])
-    except AWAY:
+    except (*AWAY, Ended):
         raise
     except OuthaulError as error:
-        ledger.disprove(export_id, facts.export.generation, error.as_data())
+        ledger.disprove(export_id, generation, error.as_data())
     except Exception:
         log.exception("export %s could not be closed", export_id)
-        ledger.disprove(export_id, facts.export.generation, UNCLOSED.as_data())
+        ledger.disprove(export_id, generation, UNCLOSED.as_data())
     else:
-        if not ledger.complete(export_id, facts.export.generation, made, key):
+        if not ledger.complete(export_id, generation, made, key):
             store.delete(key)
 
 
@@ -269,6 +292,8 @@ class Loop:
         self._due = threading.Event()
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._run, name="reconcile", daemon=True)
+        self._beside = ThreadPoolExecutor(1, "reconcile-beside")
+        self._closing: set[str] = set()
 
     def nudge(self) -> None:
         """Something has changed: look at once."""
@@ -282,6 +307,7 @@ class Loop:
         self._ended.set()
         self._due.set()
         self._thread.join()
+        self._beside.shutdown(cancel_futures=True)
         with suppress(*AWAY):
             self._tools[0].recall(self.name)
 
@@ -301,7 +327,7 @@ class Loop:
             if whole:
                 whole_at = time.monotonic() + TICK
             try:
-                once(ledger, engine, store, check, self.name, whole)
+                once(ledger, engine, store, check, self.name, whole, self._close)
                 if time.monotonic() >= sweep_at:
                     sweep_at = time.monotonic() + SWEEP
                     self._take_over()
@@ -309,6 +335,36 @@ class Loop:
             except Exception:
                 log.exception("could not reconcile; trying again")
             self._due.wait(max(0.0, whole_at - time.monotonic()))
+
+    def _close(self, export_id: str) -> None:
+        """At once, or beside the loop where a long pass over files would hold up all other exports."""
+        if export_id in self._closing:
+            return
+        ledger, _, store, _ = self._tools
+        facts = _facts(ledger, export_id)
+        if facts is None:
+            return
+        if not facts.plan.sha1 or sum(one.length for one in facts.fragments) < LONG:
+            _finish(ledger, store, facts)
+        else:
+            self._closing.add(export_id)
+            self._beside.submit(self._finish_beside, facts)
+
+    def _finish_beside(self, facts: Facts) -> None:
+        ledger, _, store, _ = self._tools
+        try:
+            _finish(ledger, store, facts, self._stop)
+        except Ended:
+            log.info("export %s is left to be closed by another", facts.export.id)
+        except Exception:
+            log.exception("export %s could not be closed now; trying again", facts.export.id)
+        finally:
+            self._closing.discard(facts.export.id)
+            self.nudge()
+
+    def _stop(self) -> None:
+        if self._ended.is_set():
+            raise Ended
 
     def _take_over(self) -> None:
         """What loops of this machine delivered that run no more would otherwise wait for its time to run out."""

@@ -16,7 +16,7 @@ from outhaul import downloads, formats, plan, siblings, sources
 from outhaul.callbacks import Network
 from outhaul.catalog import Catalog
 from outhaul.ceilings import UNLIMITED, Ceiling
-from outhaul.downloads import Link
+from outhaul.downloads import File, Link
 from outhaul.draft import from_data as draft_from
 from outhaul.errors import Gone, NoRoom, NotAllowed, NotFound, NothingMatches, SchemaChanged
 from outhaul.export import Caller, Draft, Export, Numbered, Sight, Status, View
@@ -61,33 +61,6 @@ class Links:
 
     artifacts: tuple[str, ...] = ()
     manifest: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class File:
-    """Something to download. `read(start, stop)` gives its bytes, `stop` exclusive, in pieces."""
-
-    name: str
-    media_type: str
-    length: int
-    etag: str
-    read: Callable[[int, int], Iterator[bytes]]
-    export: str = ""
-    tenant: str | None = None
-    who: str = ""  # the caller who has it, or made its link
-
-    @property
-    def disposition(self) -> str:
-        """Its name, as Content-Disposition says it."""
-        return downloads.content_disposition(self.name)
-
-    def range(self, asked: str | None, if_range: str | None) -> tuple[int, int] | None:
-        """(start, stop) of a Range header; None for the whole; BadRange."""
-        return downloads.parse_range(asked, self.length, self.etag, if_range)
-
-    def unchanged(self, if_none_match: str | None) -> bool:
-        """Whether the asker has it already."""
-        return downloads.unchanged(if_none_match, self.etag)
 
 
 class Exports:
@@ -203,6 +176,10 @@ class Exports:
         `most` in all have been read, the others are passed over."""
         return self._ledger.events_of([one.id for one in of], names, most)
 
+    def counts(self, exports: Sequence[Export]) -> Mapping[str, tuple[int, ...]]:
+        """The rows that matched in each selection of these exports, by export; of those whose rows were counted."""
+        return self._ledger.counts_of([export.id for export in exports])
+
     def amend(self, caller: Caller, export_id: str, changes: Mapping[str, Any]) -> Export:
         """Change `reference`, `reference_origin` or `metadata`."""
         _may_change(caller)
@@ -269,8 +246,17 @@ class Exports:
             raise Gone("The export of this link was deleted.", hint="Create it again.") from None
         if export.status is not Status.COMPLETED:
             raise Gone("The files of this export are no longer kept.", hint="Create the export again.")
-        file = self._manifest(export) if name == MANIFEST else self._file(export, name)
-        return self._noted(file, export, link.caller)
+        return self._noted(self._named(export, name), export, link.caller)
+
+    def file(self, caller: Caller, export_id: str, name: str) -> File:
+        """A file of a completed export, or its manifest, without a link; NotFound when there is none."""
+        export = self.get(caller, export_id)
+        if export.status is not Status.COMPLETED:
+            raise NotFound("There is nothing to download.", hint="Look at the export.", wrong=name[:100])
+        return self._noted(self._named(export, name), export, caller.id)
+
+    def _named(self, export: Export, name: str) -> File:
+        return self._manifest(export) if name == MANIFEST else self._file(export, name)
 
     def _noted(self, file: File, export: Export, who: str) -> File:
         def read(start: int, stop: int) -> Iterator[bytes]:
@@ -298,6 +284,7 @@ class Exports:
             length=artifact.length,
             etag=artifact.etag,
             read=lambda start, stop: downloads.read(artifact, self._store, start, stop),
+            sha1=artifact.sha1,
         )
 
     def _manifest(self, export: Export) -> File:

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from outhaul.draft import PACKED
 from outhaul.errors import UnknownRelationship, WrongValue
 from outhaul.export import Draft
 from outhaul.predicates import hint, nearest
@@ -20,7 +21,6 @@ DELIMITERS: Mapping[str, str] = {"comma": ",", "semicolon": ";", "tab": "\t", "p
 # How the rows of a relationship stand in the table, by whether it leads to many.
 WAYS: Mapping[bool, tuple[str, ...]] = {False: ("json", "columns"), True: ("json", "rows", "files")}
 LINED = {"rows", "files"}  # the ways that want a table
-PACKED = ("gzip",)  # compressions of files that are members of a ZIP
 
 
 @dataclass(frozen=True, slots=True)

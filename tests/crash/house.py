@@ -53,10 +53,18 @@ class Wanted:
     formats: tuple[str, ...]
     compress: str | None = None
     nested: Mapping[str, str] = field(default_factory=dict)
+    archive: str | None = None
 
     def draft(self, part_bytes: int) -> Draft:
         orders = Selection("orders", includes=("line_items",), nested=self.nested)
-        return Draft((orders,), formats=self.formats, compress=self.compress, part_bytes=part_bytes)
+        return Draft(
+            (orders,),
+            formats=self.formats,
+            compress=self.compress,
+            part_bytes=part_bytes,
+            archive=self.archive,
+            sha1=self.archive is not None,
+        )
 
 
 WANTED = {
@@ -64,6 +72,7 @@ WANTED = {
     "files": Wanted(("csv", "parquet"), nested={"line_items": "files"}),
     "gzip": Wanted(("csv", "json", "parquet"), "gzip", {"line_items": "files"}),
     "zstd": Wanted(("csv", "ndjson", "parquet"), "zstd"),
+    "archive": Wanted(("csv", "json"), "gzip", archive="everything"),
 }
 
 
@@ -257,7 +266,8 @@ def _held(name: str, whole: bytes) -> dict[str, bytes]:
     if name.endswith(".zip"):
         with zipfile.ZipFile(io.BytesIO(whole)) as archive:
             assert archive.testzip() is None
-            members = {f"{name}/{one}": archive.read(one) for one in sorted(archive.namelist())}
+            names = sorted(set(archive.namelist()) - {"manifest.json"})  # which tells of its own export
+            members = {f"{name}/{one}": archive.read(one) for one in names}
     if ".parquet" not in name:
         return members
     tables = [parquet.read_table(io.BytesIO(one)) for one in members.values()]

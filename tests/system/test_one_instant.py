@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import re
 import threading
 import time
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,7 +16,9 @@ from uuid import uuid4
 import psycopg
 import pytest
 
+from outhaul.export import Draft, Selection
 from tests.postgres import Server
+from tests.served import US, done, put_together
 from tests.system import _bank, _oracle, _outhaul
 from tests.system._outhaul import Asker
 from tests.system._proxy import Proxy, proxy
@@ -73,6 +77,22 @@ def test_two_exports_at_once_are_each_of_one_instant_while_money_moves(bank: str
         accounts, entries = (_oracle.rows("json", teller.file(each)) for each in asked)
     _bank.check_accounts(accounts, [row.get("entries") for row in accounts])
     _bank.check_entries(entries, [row.get("account") for row in entries])
+
+
+def test_all_resources_of_an_archive_are_of_one_instant_while_money_moves(bank: str, room: Path) -> None:
+    wanted = (Selection("accounts"), Selection("entries"))
+    draft = Draft(wanted, ("json", "csv"), "gzip", archive="bank", sha1=True, part_bytes=30_000)
+    with put_together(bank, room / uuid4().hex, workers=2) as outhaul, _bank.moving(bank):
+        export = done(outhaul, outhaul.exports.create(US, draft))
+        assert export.parts >= 16
+        file = outhaul.exports.file(US, export.id, "bank.zip")
+        with zipfile.ZipFile(io.BytesIO(b"".join(file.read(0, file.length)))) as found:
+            for form in ("json", "csv"):
+                accounts = _oracle.rows(form, found.read(f"accounts.{form}"))
+                mine: dict[str, list[_oracle.Pairs]] = {str(row.get("id")): [] for row in accounts}
+                for row in _oracle.rows(form, found.read(f"entries.{form}")):
+                    mine[str(row.get("account_id"))].append(row)
+                _bank.check_accounts(accounts, [mine[str(row.get("id"))] for row in accounts])
 
 
 def test_the_command_line_gives_one_instant_while_money_moves(bank: str, tmp_path: Path) -> None:

@@ -26,7 +26,8 @@ class Sheet:
 
     @property
     def name(self) -> str:
-        return f"{self.node.resource}.{self.path}" if self.path else self.node.resource
+        stem = self.node.stem or self.node.resource
+        return f"{stem}.{self.path}" if self.path else stem
 
     def pieces(self, pieces: Iterable[Piece]) -> Iterator[Piece]:
         """The pieces of what was read without the rows that have no line here."""

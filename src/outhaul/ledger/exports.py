@@ -323,6 +323,7 @@ def fragment_of(row: Any) -> Fragment:
         row.sha256,
         row.related,
         row.path,
+        row.text_sha256,
     )
 
 

@@ -81,6 +81,14 @@ class Listing(Exports):
                     found[row.export].append(event_of(row))
         return {one: tuple(told) for one, told in found.items()}
 
+    def counts_of(self, ids: Sequence[str]) -> dict[str, tuple[int, ...]]:
+        """The rows that matched in each selection, by export; of those whose rows were counted."""
+        wanted = sa.select(exports.c.id, exports.c.counts).where(
+            exports.c.id.in_(ids), exports.c.counts.is_not(None)
+        )
+        with self._read() as read:
+            return {row.id: tuple(one[""] for one in row.counts) for row in read.execute(wanted)}
+
 
 def _newest(of: str, names: Sequence[str]) -> sa.Select[Any]:
     """The ids alone. One export or webhook at a time, because its index ends where enough are found."""

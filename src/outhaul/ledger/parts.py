@@ -212,8 +212,9 @@ def part_of(row: Any) -> Part:
 
 
 def fragment_row(lease: Lease, fragment: Fragment) -> dict[str, Any]:
-    names = ("selection", "format", "path", "seq", "key", "length", "raw_length", "crc32", "rows", "sha256")
-    return {name: getattr(fragment, name) for name in names} | {
+    names = ("selection", "format", "path", "seq", "key", "length", "raw_length", "crc32", "rows")
+    hashes = ("sha256", "text_sha256")
+    return {name: getattr(fragment, name) for name in (*names, *hashes)} | {
         "export": lease.part.export,
         "part": lease.part.n,
         "generation": lease.part.generation,

@@ -78,11 +78,13 @@ class Seen:
 
     def asked(self, condition: Condition) -> list[sa.ColumnElement[bool]]:
         """The condition in SQL, and beside it what an index can answer."""
+        dialect = self.view.dialect
         outer = condition.of if isinstance(condition, All) else (condition,)
         near = [_near(one) for one in outer if isinstance(one, Test)]
         return [
             expression(self._stored(condition), self, self.dialect),
             *(one for each in near for one in each),
+            *([] if dialect is None else [exports.c.dialect == dialect]),
         ]
 
     def events(self, condition: Condition) -> list[sa.CTE]:
@@ -127,11 +129,12 @@ def seen(view: View, dialect: sa.Dialect) -> Seen:
     """The exports as they look through a view."""
     words = {str(status): word for status, word in view.words.items()}
     columns: dict[str, Any] = {name: exports.c[name] for name in KINDS if name in exports.c}
+    outcome = exports.c.status if Status.EXPIRED in view.words else _outcome()
     columns |= {name: micros(exports.c[name]) for name in TIMES}
     columns |= {
         "kept": exports.c.status,
-        "outcome": _outcome(),
-        "status": sa.case(words, value=_outcome(), else_=exports.c.status),
+        "outcome": outcome,
+        "status": sa.case(words, value=outcome, else_=exports.c.status),
         "processed": exports.c.shown,
         "attachment": _attachment(view),
         "metadata": sa.cast(exports.c.metadata, sa.Text),

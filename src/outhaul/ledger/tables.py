@@ -175,6 +175,7 @@ fragments = sa.Table(
     _needed("sha256", sa.Text),
     _needed("related", Data),
     _path(),
+    sa.Column("text_sha256", sa.Text),  # where it is compressed, and to be a member of an archive
 )
 
 artifacts = sa.Table(
@@ -193,6 +194,7 @@ artifacts = sa.Table(
     _needed("etag", sa.Text),
     _needed("layout", Data),
     _path(),
+    sa.Column("sha1", sa.Text),
 )
 
 snapshots = sa.Table(
