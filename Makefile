@@ -14,7 +14,7 @@ LEDGER ?= sqlite
 # program:Debian package
 PROGRAMS := chromium:chromium node:nodejs
 HEAVY_PROGRAMS := soffice:libreoffice-calc-nogui
-CLIENTS := tests/clients/commercelayer
+CLIENTS := tests/clients
 NPM = .clients/bin/npm --loglevel=error --ignore-scripts --no-audit --no-fund
 COMPILE = $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --upgrade
 # One more than there are cores: some tests wait for leases and slow lines.

@@ -58,6 +58,10 @@ MEMBERS = {
     *("organization", "access_token", "client_id", "client_secret"),
     *("expired_token", "sales_channel_token", "other_organization_token"),
 }
+REBILLY = {
+    *("api_key", "organization_id", "jwt"),
+    *("limited_key", "other_api_key", "other_organization_id"),
+}
 
 
 @pytest.fixture(scope="module")
@@ -130,8 +134,9 @@ def test_all_types_of_the_official_command_line_are_there() -> None:
 def test_its_line_tells_all_that_clients_need(sandbox: Sandbox) -> None:
     assert sandbox.told.keys() == {"base_url", "console_url", "commercelayer", "batch", "rebilly"}
     assert re.fullmatch(r"http://127\.0\.0\.1:\d+", sandbox.base)
-    assert [sandbox.told[name] for name in ("console_url", "rebilly")] == [None] * 2
+    assert sandbox.told["console_url"] is None
     assert sandbox.credentials.keys() == MEMBERS
+    assert sandbox.told["rebilly"].keys() == REBILLY
 
 
 def test_each_credential_is_worth_what_its_name_says(sandbox: Sandbox) -> None:
@@ -251,6 +256,8 @@ def test_the_next_one_has_the_same_secrets_and_new_tokens_and_ends_in_order_whil
         lasting = {"organization", "client_id", "client_secret"}
         here, there = sandbox.credentials, other.credentials
         assert {name for name in MEMBERS if here[name] == there[name]} == lasting
+        mine, theirs = sandbox.told["rebilly"], other.told["rebilly"]
+        assert {name for name in REBILLY if mine[name] != theirs[name]} == {"jwt"}
         assert other.call("GET", "/exports").headers["X-Ratelimit-Limit"] == "200"
         other.create(resource_type="line_items")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["outhaul.toml", "sandbox.log", "tmp"]
@@ -272,9 +279,9 @@ def test_it_leaves_nothing_when_its_terminal_is_closed(tmp_path: Path) -> None:
 
 
 def test_for_people_each_credential_is_a_line(sandbox: Sandbox) -> None:
-    batch = {"project": "p"}
-    lines = command._said(sandbox.base, dict(sandbox.credentials), batch, as_json=False).splitlines()
-    told = {"base_url": sandbox.base, **sandbox.credentials, "batch_project": "p"}
+    blocks = {"commercelayer": dict(sandbox.credentials), "batch": {"project": "p"}, "rebilly": {"jwt": "j"}}
+    lines = command._said(sandbox.base, blocks, as_json=False).splitlines()
+    told = {"base_url": sandbox.base, **sandbox.credentials, "batch_project": "p", "rebilly_jwt": "j"}
     assert dict(line.split("=", 1) for line in lines) == told
 
 

@@ -146,6 +146,10 @@ class Settings(BaseSettings):
     batch_limits: bool = Field(
         False, description="hold the rates that Batch documents for calls and exports of one project"
     )
+    rate_organization: Rate = Field(
+        rates.Rate(3_000, 600.0),
+        description="calls of Rebilly's API other than GET that one organization may make",
+    )
     mode: Literal["live", "test"] = Field(
         "live", description="which mode tokens and resources say that they are of"
     )

@@ -9,7 +9,9 @@ import typer
 
 
 def run(
-    dialect: Annotated[str, typer.Argument(help="Whose calls: commercelayer or batch.", show_default=False)],
+    dialect: Annotated[
+        str, typer.Argument(help="Whose calls: commercelayer, batch or rebilly.", show_default=False)
+    ],
 ) -> None:
     """Print the OpenAPI 3.1 document of a dialect; a running service has that of commercelayer at /api/openapi.json."""
     from outhaul import dialects

@@ -51,7 +51,7 @@ def run(
 ) -> None:
     """Serve a made-up shop to try clients against, until it is told to stop."""
     from outhaul import app
-    from outhaul.sandbox import batch, offer, shop
+    from outhaul.sandbox import batch, offer, rebilly, shop
     from outhaul.sandbox.credentials import HOME, OTHER, credentials
 
     if not config.loopback(host):
@@ -70,13 +70,19 @@ def run(
         signal.signal(signal.SIGHUP, lambda *_: signal.raise_signal(signal.SIGTERM))
 
     def opened(access: Access, address: str) -> None:
-        keys = batch.credentials(access, seed, (HOME, OTHER), folder / "shop.db")
-        typer.echo(_said(address, credentials(access, seed), keys, as_json=json))
+        told: dict[str, dict[str, Any]] = {
+            "commercelayer": credentials(access, seed),
+            "batch": batch.credentials(access, seed, (HOME, OTHER), folder / "shop.db"),
+            "rebilly": rebilly.credentials(access, seed),
+        }
+        typer.echo(_said(address, told, as_json=json))
 
     with tempfile.TemporaryDirectory(prefix="outhaul-sandbox-") as made:
         folder = Path(made)
         shop.make(folder / "shop.db", seed, scale)
-        (folder / "catalog.toml").write_text(offer.catalog() + batch.catalog(seed, (HOME, OTHER)))
+        rebilly.make(folder / "shop.db", seed)
+        texts = (offer.catalog(), batch.catalog(seed, (HOME, OTHER)), rebilly.catalog())
+        (folder / "catalog.toml").write_text("\n".join(texts))
         settings = config.alone(
             {
                 "source": f"sqlite:///{folder}/shop.db",
@@ -94,11 +100,11 @@ def run(
         app.serve(settings, options.people.print, opened, ahead=AHEAD, rows_per_second=rows_per_second)
 
 
-def _said(address: str, credentials: dict[str, Any], batch: dict[str, Any], *, as_json: bool) -> str:
+def _said(address: str, told: dict[str, dict[str, Any]], *, as_json: bool) -> str:
     """Where it is and who may ask: one line of JSON, or for people a line for each."""
     if as_json:
-        known = {"commercelayer": credentials, "batch": batch, "rebilly": None}
-        return notation.dumps({"base_url": address, "console_url": None, **known})
-    named = {f"batch_{name}": value for name, value in batch.items()}
-    told = {"base_url": address, **credentials, **named}
-    return "\n".join(f"{name}={value}" for name, value in told.items())
+        return notation.dumps({"base_url": address, "console_url": None, **told})
+    lines = {"base_url": address, **told["commercelayer"]}
+    for dialect in ("batch", "rebilly"):
+        lines |= {f"{dialect}_{name}": value for name, value in told[dialect].items()}
+    return "\n".join(f"{name}={value}" for name, value in lines.items())

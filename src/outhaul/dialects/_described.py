@@ -67,7 +67,7 @@ def document(name: str, base: str = "") -> Data:
     made |= {section: _joined(parts, section) for section in SECTIONS}
     components = [part.get("components", {}) for part in parts]
     made["components"] = {section: _joined(components, section) for section in COMPONENTS}
-    made["components"]["securitySchemes"] = {"token": TOKEN}
+    made["components"]["securitySchemes"] = {"token": TOKEN} | _joined(components, "securitySchemes")
     return made
 
 

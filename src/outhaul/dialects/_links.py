@@ -12,7 +12,7 @@ from starlette.responses import PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 from outhaul.errors import BadRange, Gone, NotFound, OuthaulError, StoreError
-from outhaul.service import LINKS, Exports
+from outhaul.service import LINKS, Exports, File
 
 ALWAYS = {"Cache-Control": "private, no-store, no-transform", "X-Content-Type-Options": "nosniff"}
 STATUSES: Mapping[type[OuthaulError], int] = {
@@ -39,8 +39,12 @@ def links(exports: Exports) -> Route:
 
 
 def _answer(exports: Exports, request: Request) -> Response:
-    """Everything up to the first piece is done before the status is said: what is said then holds."""
-    file = exports.open(request.path_params["link"], request.path_params["name"])
+    return delivered(exports.open(request.path_params["link"], request.path_params["name"]), request)
+
+
+def delivered(file: File, request: Request) -> Response:
+    """The file, or the range of it that is asked for. Everything up to the first piece is done before the status is
+    said: what is said then holds. BadRange, StoreError."""
     request.scope["outhaul.audit"].update(
         caller=file.who, tenant=file.tenant, export=file.export, range=request.headers.get("range")
     )

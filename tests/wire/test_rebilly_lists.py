@@ -1,0 +1,79 @@
+"""Lists of Rebilly's organization exports against its contract: pages, filters, search and order over HTTP."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.organizations import Organization, becomes, place_of
+from tests.served import Asker, of_shop, served
+
+
+@pytest.fixture
+def listed(tmp_path: Path) -> Iterator[tuple[Organization, list[str]]]:
+    """Five exports of one organization, oldest first, one of another and one of another dialect."""
+    outhaul = of_shop(place_of(tmp_path))
+    with outhaul.ledger as ledger:
+        ledger.migrate()
+        with served(outhaul) as client:
+            organization = Organization(outhaul, client)
+            Organization(outhaul, client, tenant="2").create()
+            made = []
+            for status in ("created", "queued", "running", "failed", "completed"):
+                made.append(organization.create()["id"])
+                becomes(organization, made[-1], status=status)
+            Asker(outhaul, client, tenant="1").ask(resource_type="orders")
+            yield organization, made
+
+
+def test_lists_are_paged_filtered_and_sorted(listed: tuple[Organization, list[str]]) -> None:
+    organization, made = listed
+    newest = made[::-1]
+    assert organization.ids() == newest
+    assert organization.ids(sort="createdTime") == made
+    assert organization.ids(limit=2, offset=1) == newest[1:3]
+    assert organization.ids(filter="status:failed,processing") == [made[3], made[2]]
+    assert organization.ids(filter="status:!failed", sort="createdTime") == [*made[:3], made[4]]
+    assert organization.ids(q="PEND") == [made[0]]
+    assert organization.ids(q=made[1]) == [made[1]]
+    assert organization.ids(q="nothing like it") == []
+    assert organization.ids(filter=f"id:{made[1]},{made[3]},x", sort="createdTime") == [made[1], made[3]]
+    assert organization.ids(filter=f"id:!{made[1]}", sort="createdTime") == [made[0], *made[2:]]
+    assert organization.ids(filter=f"id:{made[1]};status:failed") == []
+    whole = organization.call("GET", "/organization-exports?").json()
+    moment = whole[2]["createdTime"]
+    times = {one["id"]: one["createdTime"] for one in whole}
+    assert organization.ids(filter=f"createdTime:{moment}") == [one for one in newest if times[one] == moment]
+    assert organization.ids(filter=f"createdTime:..{moment}") == [
+        one for one in newest if times[one] <= moment
+    ]
+    assert organization.ids(filter="createdTime:2020-01-01T00:00:00Z..2021-01-01T00:00:00Z") == []
+
+
+def test_a_page_tells_where_it_is_and_of_how_many(listed: tuple[Organization, list[str]]) -> None:
+    organization, made = listed
+    for query, told, length in (
+        ("", ("100", "0", "5"), 5),
+        ("limit=2&offset=4", ("2", "4", "5"), 1),
+        ("limit=2&offset=5", ("2", "5", "5"), 0),
+        ("limit=2&offset=1000", ("2", "1000", "5"), 0),
+        ("limit=0", ("0", "0", "5"), 0),
+        ("filter=status:failed", ("100", "0", "1"), 1),
+        (f"filter=id:{made[0]};status:failed", ("100", "0", "0"), 0),
+        ("filter=id:x", ("100", "0", "0"), 0),
+    ):
+        answer = organization.call("GET", f"/organization-exports?{query}")
+        names = ("Pagination-Limit", "Pagination-Offset", "Pagination-Total")
+        assert tuple(answer.headers[name] for name in names) == told
+        assert len(answer.json()) == length
+
+
+def test_under_maintenance_every_call_is_a_problem(listed: tuple[Organization, list[str]]) -> None:
+    organization, made = listed
+    assert organization.outhaul.access.maintain(on=True)
+    for method, path in (("GET", ""), ("POST", ""), ("GET", f"/{made[0]}")):
+        answer = organization.call(method, f"/organization-exports{path}")
+        assert (answer.status_code, answer.json()["title"]) == (503, "Service Unavailable")
+        assert "maintenance" in answer.json()["detail"]
