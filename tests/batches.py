@@ -16,10 +16,12 @@ import jsonschema_rs
 import psycopg
 
 from outhaul.app import Outhaul
+from tests import documented
 from tests.served import put_together, served, until
 
 SCHEMA = json.loads((Path(__file__).parent / "wire" / "batch.schema.json").read_text())
 VERSION = "2.11"
+DOCUMENT = documented.document("batch")  # made now: some tests change limits that it tells of
 PEOPLE = 40
 TABLES = """
 CREATE TABLE people (id integer PRIMARY KEY, company text NOT NULL, ref text, mail text, name text, lang text,

@@ -117,7 +117,10 @@ def test_a_stranger_finds_no_failure_and_no_undocumented_answer(tmp_path: Path) 
     source = Source(f"sqlite:///{tmp_path}/company.db")
     source.fill()
     shown = json.loads(json.dumps(documented.document("batch")))
-    shown["paths"] = own()
+    shown["paths"] = {path.replace("{version}", "2.11"): calls for path, calls in own().items()}
+    for calls in shown["paths"].values():
+        for call in calls.values():  # another version is another address, and so is 404
+            call["parameters"] = [one for one in call["parameters"] if not one["$ref"].endswith("/Version")]
     names = {"enum": ["$email_address", "firstname", "age", "$city"]}
     shown["components"]["schemas"]["NewAttributesExport"]["properties"]["attributes"]["items"] = names
     (tmp_path / "document.json").write_text(json.dumps(shown))
