@@ -19,6 +19,7 @@ import pytest
 from outhaul.app import Outhaul
 from outhaul.client import Client, Export, arrow, asking
 from outhaul.errors import (
+    Interrupted,
     NotAllowed,
     NotFound,
     NothingMatches,
@@ -168,7 +169,7 @@ def test_an_export_is_interrupted_started_and_deleted(
     except WrongState:  # it was quicker
         assert client.get(asked.id).status == "completed"
     else:
-        with pytest.raises(WrongState, match="interrupted"):
+        with pytest.raises(Interrupted, match="exports start"):
             client.download(asked.id, tmp_path / "none")
         assert client.start(asked.id).status in {"pending", "in_progress", "completed"}
     *_, last = client.follow(asked.id)

@@ -288,7 +288,8 @@ def test_why_an_export_ended_is_the_error_that_the_service_names() -> None:
     ("attributes", "kind"),
     [
         ({"status": "in_progress"}, WrongState),
-        ({"status": "failed"}, WrongState),
+        ({"status": "failed", "errors_log": {"SourceAway": "It went."}}, SourceAway),
+        ({"status": "interrupted"}, Interrupted),
         ({"status": "completed", "errors_log": {"Gone": "The files were removed."}}, Gone),
         ({"attachment_url": "file:///etc/passwd"}, ServiceError),
         ({"attachment_url": "http://["}, ServiceError),

@@ -145,8 +145,8 @@ class Client:
         proven by before any stands under its name. `told`: is told how many bytes have come, and of how many.
 
         What has come before an interruption lies in `NAME.ID.partial`, and is gone on with by the next call. Unproven:
-        the files are not what the manifest says, and nothing of them is kept. WrongState: it is not completed. Gone:
-        its files are no longer kept. StoreError: the folder cannot be written to. ServiceAway.
+        the files are not what the manifest says, and nothing of them is kept. WrongState: it has not ended. Gone: its
+        files are no longer kept. Besides, the error that it ended by, StoreError, ServiceError.
         """
         self._ready(export_id)  # which says more of why there is nothing
         manifest = self._line.ask("GET", f"{_path(export_id)}/manifest")

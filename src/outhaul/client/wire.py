@@ -83,14 +83,15 @@ class Export:
 
     def why(self) -> OuthaulError | None:
         """What it ended by if not by completion: the error that it failed with, or Interrupted."""
+        hint = f"`outhaul exports start {self.id}` goes on with it."
         if self.status == "failed":
             name, text = next(iter((self.errors_log or {}).items()), ("", "The export failed."))
             kind = getattr(errors, name, None)
             if not (isinstance(kind, type) and issubclass(kind, OuthaulError)):
                 kind = OuthaulError
-            return kind(printable(text))
+            return kind(printable(text), hint="" if kind is errors.Gone else hint)
         if self.status == "interrupted":
-            return errors.Interrupted(f"Somebody has interrupted the export {self.id}.")
+            return errors.Interrupted(f"Somebody has interrupted the export {self.id}.", hint=hint)
         return None
 
 
@@ -197,11 +198,11 @@ def listed(raw: bytes) -> tuple[list[Export], int]:
 
 
 def link(export: Export) -> str:
-    """The signed link to its file. WrongState: it is not completed; Gone: its files are no longer kept."""
+    """The signed link to its file. WrongState: it has not ended; Gone: its files are no longer kept; or why it ended."""
     if not export.ended:
         raise errors.WrongState(f"The export {export.id} is not completed yet.", hint="Follow it to its end.")
-    if export.status != "completed":
-        raise errors.WrongState(f"The export {export.id} is {export.status}: it has no files.")
+    if (why := export.why()) is not None:
+        raise why
     if export.attachment_url is None:
         said = "; ".join(printable(text) for text in (export.errors_log or {}).values())
         raise errors.Gone(said or "Its files are no longer kept.")

@@ -122,8 +122,8 @@ def _facts(export: Export) -> Iterator[tuple[str, str]]:
         yield name, ", ".join(getattr(export, name))
     yield "filters", json.dumps(export.filters, ensure_ascii=False) if export.filters else ""
     for name in ("created", "started", "completed", "interrupted"):
-        yield name, _time(getattr(export, f"{name}_at"))
-    yield "done about", _time(export.estimated_completion_at)
+        yield name, _utc(getattr(export, f"{name}_at"))
+    yield "done about", _utc(export.estimated_completion_at)
     yield "reference", export.reference or ""
     for kind, text in (export.errors_log or {}).items():
         yield "error", f"{kind}: {text}"
@@ -147,6 +147,10 @@ def rows(export: Export) -> str:
 
 def _time(moment: datetime | None) -> str:
     return moment.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S") if moment else ""
+
+
+def _utc(moment: datetime | None) -> str:
+    return f"{_time(moment)} UTC" if moment else ""
 
 
 def _plain(text: Any) -> str:

@@ -146,9 +146,7 @@ def _follow(client: Client, export_id: str, *, as_json: bool) -> None:
         )
         raise
     assert last is not None
-    why = last.why()
-    if why is not None:
-        why.hint = why.hint or f"`outhaul exports start {export_id}` goes on with it."
+    if (why := last.why()) is not None:
         raise why
     options.people.print(f"{export_id} is completed: {service.rows(last)} rows.")
 
