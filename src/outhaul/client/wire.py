@@ -198,7 +198,7 @@ def listed(raw: bytes) -> tuple[list[Export], int]:
 
 
 def link(export: Export) -> str:
-    """The signed link to its file. WrongState: it has not ended; Gone: its files are no longer kept; or why it ended."""
+    """The signed link to its file; why it ended, if not by completion. WrongState: it goes on. Gone: no longer kept."""
     if not export.ended:
         raise errors.WrongState(f"The export {export.id} is not completed yet.", hint="Follow it to its end.")
     if (why := export.why()) is not None:
