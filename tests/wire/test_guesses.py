@@ -7,7 +7,7 @@ import gzip
 import io
 import json
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, tzinfo
 from pathlib import Path
 from typing import Any
 
@@ -148,6 +148,29 @@ def test_a_running_export_is_stopped_and_deleted_rather_than_locked(asker: Asker
     answer = asker.call("DELETE", f"/exports/{export_id}")
     assert (answer.status_code, answer.content) == (204, b"")
     assert asker.call("GET", f"/exports/{export_id}").status_code == 404
+
+
+class Later:
+    """A clock that goes so many seconds ahead."""
+
+    def __init__(self, seconds: int) -> None:
+        self.ahead = timedelta(seconds=seconds)
+
+    def now(self, zone: tzinfo) -> datetime:
+        return datetime.now(zone) + self.ahead
+
+
+def test_a_link_is_good_for_five_minutes_and_a_new_one_is_made_at_each_retrieve(
+    busy: Asker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = finished(busy)
+    first = data["attributes"]["attachment_url"]
+    monkeypatch.setattr("outhaul.service.datetime", Later(290))
+    second = shown(busy, data["id"])["attachment_url"]
+    assert second != first
+    assert [busy.client.get(link).status_code for link in (first, second)] == [200, 200]
+    monkeypatch.setattr("outhaul.service.datetime", Later(301))
+    assert [busy.client.get(link).status_code for link in (first, second)] == [410, 200]
 
 
 def test_the_files_are_as_the_official_command_line_reads_them(busy: Asker) -> None:
