@@ -248,6 +248,14 @@ def test_a_creation_is_sent_again_under_its_key_and_a_change_is_not(connect: Con
     assert [one.method for one in asked] == ["GET", "PATCH"]
 
 
+def test_this_machine_is_asked_without_the_proxy_of_the_environment(
+    connect: Connect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("NO_PROXY", raising=False)
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:1")
+    assert connect(lambda _: GOOD).get(EXPORT).id == EXPORT
+
+
 @pytest.mark.parametrize(
     "server",
     ["", "127.0.0.1:8350", "ftp://x", "http://", "http://u:geheim@x", "http://x/?a=b", "http://[", "x"],

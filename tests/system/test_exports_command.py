@@ -67,7 +67,12 @@ def known(asker: Asker, between: Proxy) -> Iterator[dict[str, str]]:
     """What leads the command to the service, through a line as slow as the rate."""
     between.rate = RATE
     yield {"OUTHAUL_SERVER": f"http://127.0.0.1:{between.port}", "OUTHAUL_TOKEN": asker.token}
-    between.rate = None
+    between.rate, between.stalled, between.when = None, False, None
+
+
+def stall(between: Proxy, length: int) -> None:
+    """Let nothing through any more when so many bytes have come."""
+    between.after(length, lambda: setattr(between, "stalled", True))
 
 
 def begun(at: Path, *args: str, **env: str) -> subprocess.Popen[str]:
@@ -138,10 +143,12 @@ def test_a_service_that_is_killed_while_a_file_comes_is_waited_for_and_gone_on_w
     service: Service, known: dict[str, str], between: Proxy, export_id: str, file: bytes, tmp_path: Path
 ) -> None:
     before = between.passed
+    stall(between, len(file) // 3)
     process = begun(tmp_path, "download", export_id, "-o", "out", **known)
     try:
-        until(lambda: between.passed - before > len(file) // 3, "a third has come")
+        until(lambda: between.stalled, "a third has come")
         service.kill()
+        between.stalled = False
         assert names(tmp_path / "out") == [f"orders.csv.{export_id}.partial"]
         service.start()
         _, err = process.communicate(timeout=60)
@@ -171,10 +178,10 @@ def test_a_download_that_is_ended_leaves_nothing_that_looks_whole_and_the_next_g
     file: bytes,
     tmp_path: Path,
 ) -> None:
-    before = between.passed
+    stall(between, len(file) // 2)
     process = begun(tmp_path, "download", export_id, "-o", "out", **known)
     try:
-        until(lambda: between.passed - before > len(file) // 2, "half of it has come")
+        until(lambda: between.stalled, "half of it has come")
         process.send_signal(sign)
         _, err = process.communicate(timeout=30)
     finally:
@@ -186,7 +193,7 @@ def test_a_download_that_is_ended_leaves_nothing_that_looks_whole_and_the_next_g
     left = (tmp_path / "out" / name).read_bytes()
     assert left
     assert file.startswith(left)
-    between.rate, before = None, between.passed
+    between.rate, between.stalled, before = None, False, between.passed
     again = here(tmp_path, "exports", "download", export_id, "-o", "out", **known)
     assert again.returncode == 0, again.stderr
     assert (tmp_path / "out" / "orders.csv").read_bytes() == file
