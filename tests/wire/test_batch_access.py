@@ -86,8 +86,8 @@ def test_a_list_shows_the_exports_of_its_project_alone(quiet: tuple[Outhaul, Key
     outhaul, key = quiet
     token, _ = outhaul.access.make_token("x", all_tenants=True)
     mine, theirs = (replace(key, token=token, project=project) for project in ("acme", "beta"))
-    made = [mine.create(**AGE), theirs.create(**AGE)]
-    for one, own, other in ((mine, *made), (theirs, *reversed(made))):
+    first, second = mine.create(**AGE), theirs.create(**AGE)
+    for one, own, other in ((mine, first, second), (theirs, second, first)):
         seen = [
             each["id"] for each in one.call("GET", "/exports/list", params={"limit": 100}).json()["exports"]
         ]
