@@ -281,7 +281,7 @@ def test_each_end_of_an_export_has_its_exit_status(
         (["list"], {"OUTHAUL_TOKEN": ""}, 2, ["No token", "OUTHAUL_TOKEN", "--token-file"]),
         (["list", "--token-file", "none"], {}, 2, ["token file none"]),
         (["list", "--server", "localhost"], {}, 2, ["no address of a service"]),
-        (["list", "--server", "http://127.0.0.1:1"], {}, 5, ["cannot be reached", "running"]),
+        (["list", "--server", "http://127.0.0.1:1"], {}, 5, ["cannot be reached", "--server URL"]),
         (["download", "XAyRWNUzyN"], {}, 2, ["--output"]),
     ],
     ids=lambda value: "_".join(value)[:40] if isinstance(value, list) and "_" not in value[0] else None,

@@ -69,6 +69,8 @@ def asked(server: str, token_file: Path | None, *, as_json: bool) -> Iterator[Cl
         with _ended_by_signals(), Client(server, _token(token_file)) as client:
             yield client
     except OuthaulError as error:
+        if error.facts.get("unsent"):
+            error.hint = f"Is it running? --server URL or {SERVER} names another."
         if as_json:
             typer.echo(json.dumps({name: redact(text) for name, text in error.as_data().items()}))
         raise
