@@ -70,12 +70,18 @@ def of_shop(place: Path, state: str = "state", **flags: Any) -> Outhaul:
 
 
 @contextmanager
-def served(outhaul: Outhaul) -> Iterator[httpx.Client]:
+def served(outhaul: Outhaul, port: int = 0) -> Iterator[httpx.Client]:
     """A client of the web app, which answers while the block runs; no answer may be an undocumented one."""
-    with app._listen(config.load({"port": 0})) as listener:
+    with app._listen(config.load({"port": port})) as listener:
         own = f"http://127.0.0.1:{listener.getsockname()[1]}"
         server = uvicorn.Server(
-            uvicorn.Config(app.web(outhaul, own), log_config=None, lifespan="off", proxy_headers=False)
+            uvicorn.Config(
+                app.web(outhaul, own),
+                log_config=None,
+                lifespan="off",
+                proxy_headers=False,
+                timeout_graceful_shutdown=1,  # what follows an export would go on
+            )
         )
         thread = threading.Thread(target=server.run, args=[[listener]])
         thread.start()

@@ -80,7 +80,7 @@ class Access:
     ) -> tuple[str, Token]:
         """A new token, in clear for the only time, and what is kept of it. `others`: tenants that it reaches besides
         where a dialect lets its caller say which. `resources` empty: every resource."""
-        _whose("token", tenant, all_tenants)
+        whose("token", tenant, all_tenants)
         token = PREFIX + secrets.token_urlsafe(32)
         made = NewToken(
             secrets.token_hex(4),
@@ -109,7 +109,7 @@ class Access:
     ) -> tuple[str | None, Token]:
         """A new API client: its secret, in clear for the only time, and what is kept of it. A kind that runs where
         everybody can look into it has none."""
-        _whose("client", tenant, all_tenants)
+        whose("client", tenant, all_tenants)
         if kind not in KINDS:
             raise Misconfigured(
                 f"There is no kind {kind!r}.", hint=f"One of: {', '.join(KINDS)}.", wrong=kind
@@ -131,12 +131,11 @@ class Access:
     def caller(self, token: str, tenant: str | None = None) -> Caller:
         """Whose token it is; NotSignedIn when it is unknown, expired or revoked, without telling which. `tenant`: the
         one that is asked for, instead of the one that the token is for; NotAllowed when it does not reach it."""
-        if self.ledger.is_up(MAINTENANCE):
-            raise UnderMaintenance("The service is under maintenance.", hint="Try again later.")
+        self.open()
         if SIGNED.fullmatch(token):
             found = self.bearer(self.claims(token))
         else:
-            found = self._known(self.ledger.find_token(digest(token)) if SHAPE.fullmatch(token) else None)
+            found = self.known(self.ledger.find_token(digest(token)) if SHAPE.fullmatch(token) else None)
         return found if tenant is None else _within(found, tenant)
 
     def claims(self, token: str) -> Mapping[str, Any]:
@@ -158,7 +157,7 @@ class Access:
         whatever its token says."""
         application, organization = _object(claims, "application"), _object(claims, "organization")
         if claims["iss"] == self.issuer:
-            known = self._known(self.ledger.find_client(str(application.get("id"))))
+            known = self.known(self.ledger.find_client(str(application.get("id"))))
             return replace(known, scopes=scopes.granted(str(claims.get("scope"))))
         tenant, name = organization.get("id"), application.get("id")
         if not isinstance(tenant, str) or not tenant or not isinstance(name, str) or not name:
@@ -174,7 +173,13 @@ class Access:
             owner={one: owner[one] for one in OWNER if one in owner},
         )
 
-    def _known(self, found: Token | None) -> Caller:
+    def open(self) -> None:
+        """Raise UnderMaintenance while the doors are closed."""
+        if self.ledger.is_up(MAINTENANCE):
+            raise UnderMaintenance("The service is under maintenance.", hint="Try again later.")
+
+    def known(self, found: Token | None) -> Caller:
+        """Who has this token or client, whose use is noted; NotSignedIn when it is none, expired or revoked."""
         if found is None or found.expired or found.revoked_at:
             raise refusal()
         if found.stale:
@@ -282,7 +287,8 @@ def slug(tenant: str | None) -> str:
     return re.sub(r"[^a-z0-9]+", "-", (tenant or "").lower()).strip("-") or "all"
 
 
-def _whose(what: str, tenant: str | None, all_tenants: bool) -> None:
+def whose(what: str, tenant: str | None, all_tenants: bool) -> None:
+    """Misconfigured unless it is said for whom a token, client or link is."""
     if (tenant is None) is not all_tenants:
         raise Misconfigured(
             f"A {what} is for one tenant or for all of them.", hint="Say either --tenant ID or --all-tenants."

@@ -271,10 +271,11 @@ def _first(header: str | None) -> str:
 
 
 def web(outhaul: Outhaul, own: str) -> ASGIApp:
-    """Every dialect in its place, and the signed links. `own`: the address we listen on."""
-    from starlette.routing import BaseRoute, Router
+    """Every dialect in its place, the console, and the signed links. `own`: the address we listen on."""
+    from starlette.routing import BaseRoute, Mount, Router
 
-    from outhaul import dialects
+    from outhaul import console, dialects
+    from outhaul.sessions import Sessions
 
     settings, access = outhaul.settings, _issuing(outhaul, own)
     found = [siblings.load(dialects, name) for name in siblings.names(dialects)]
@@ -286,11 +287,12 @@ def web(outhaul: Outhaul, own: str) -> ASGIApp:
         own_settings = {name: getattr(settings, name) for name in dialect.SETTINGS}
         made = dialect.build(outhaul.exports, access, max_body=settings.max_body, **own_settings)
         routes.append(dialects.placed(dialect, made))
-    routes += [dialects.links(outhaul.exports), dialects.keys(access)]
+    people = console.build(outhaul.exports, access, Sessions(access, secret_keys(settings.state)))
+    routes += [Mount(console.PREFIX, people), dialects.links(outhaul.exports), dialects.keys(access)]
     router = dialects.Audited(Router(routes, redirect_slashes=False), outhaul.audit)
     begins = [one.PREFIX for one in found if hasattr(one, "PREFIX")]
     patterns = [one.PLACES for one in found if hasattr(one, "PLACES")]
-    places = [LINKS, dialects.WELL_KNOWN, *begins]
+    places = [LINKS, dialects.WELL_KNOWN, console.PREFIX, *begins]
     return Address(router, own, settings.public_url, settings.proxies, places, patterns)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import math
 import re
 from collections.abc import Sequence
@@ -87,6 +88,16 @@ def hit(rate: Bound, hits: Hits, now: float) -> list[tuple[int, int]]:
     if within and within[-1][0] >= n:
         return [*within[:-1], (within[-1][0], within[-1][1] + 1)]
     return [*within, (n, 1)]
+
+
+def neighbourhood(client: str) -> str:
+    """Under which name the requests of an address are counted: its own; of IPv6 the network of 64 bits, all of which
+    one caller has."""
+    try:
+        address = ipaddress.ip_address(client)
+    except ValueError:
+        return client
+    return str(ipaddress.ip_network(f"{client}/64", strict=False)) if address.version == 6 else client
 
 
 def _missing(hits: Hits, now: float) -> float:

@@ -23,6 +23,7 @@ from outhaul.export import Caller, Draft, Export, Numbered, Sight, Status, View
 from outhaul.filenames import MANIFEST
 from outhaul.history import History
 from outhaul.ledger import NEWEST, PLAIN, Event, Ledger
+from outhaul.making import Making
 from outhaul.plan import Plan
 from outhaul.webhooks import Callback, Message, Webhook, Webhooks
 
@@ -93,6 +94,7 @@ class Exports:
         self._turn = threading.Lock()  # of creations: all at once would keep those waiting who only look
         self.webhooks = Webhooks(ledger, keys, terms.webhook_networks)
         self.history = History(ledger, _sight, _may_change)
+        self.making = Making(ledger)
 
     def may(self, caller: Caller) -> None:
         """Raise NotAllowed for a caller that exports are not for, whatever is asked."""
@@ -246,17 +248,7 @@ class Exports:
             raise Gone("The export of this link was deleted.", hint="Create it again.") from None
         if export.status is not Status.COMPLETED:
             raise Gone("The files of this export are no longer kept.", hint="Create the export again.")
-        return self._noted(self._named(export, name), export, link.caller)
-
-    def file(self, caller: Caller, export_id: str, name: str) -> File:
-        """A file of a completed export, or its manifest, without a link; NotFound when there is none."""
-        export = self.get(caller, export_id)
-        if export.status is not Status.COMPLETED:
-            raise NotFound("There is nothing to download.", hint="Look at the export.", wrong=name[:100])
-        return self._noted(self._named(export, name), export, caller.id)
-
-    def _named(self, export: Export, name: str) -> File:
-        return self._manifest(export) if name == MANIFEST else self._file(export, name)
+        return self._noted(self._file(export, name), export, link.caller)
 
     def _noted(self, file: File, export: Export, who: str) -> File:
         def read(start: int, stop: int) -> Iterator[bytes]:
@@ -265,14 +257,20 @@ class Exports:
 
         return replace(file, read=read, export=export.id, tenant=export.tenant, who=who)
 
-    def manifest(self, caller: Caller, export_id: str) -> File:
-        """The proof of a completed export; NotFound before that."""
+    def file(self, caller: Caller, export_id: str, name: str) -> File:
+        """A file of a completed export, or its manifest, by no link; NotFound when there is none yet, or any more."""
         export = self.get(caller, export_id)
         if export.status is not Status.COMPLETED:
-            raise NotFound("There is no manifest until the export is completed.", wrong=export_id)
-        return self._noted(self._manifest(export), export, caller.id)
+            raise NotFound("There is nothing to download until the export is completed.", wrong=export_id)
+        return self._noted(self._file(export, name), export, caller.id)
+
+    def manifest(self, caller: Caller, export_id: str) -> File:
+        """The proof of a completed export; NotFound before that."""
+        return self.file(caller, export_id, MANIFEST)
 
     def _file(self, export: Export, name: str) -> File:
+        if name == MANIFEST:
+            return self._manifest(export)
         artifact = next(iter(self._ledger.artifacts(export.id, name)), None)
         if artifact is None:
             raise NotFound(

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from outhaul.commands import _invitation as invitation
 from outhaul.commands import _options as options
+
+if TYPE_CHECKING:
+    from outhaul.access import Access
 
 
 def run(
@@ -38,4 +42,14 @@ def run(
         catalog=catalog,
         state=state,
     )
-    app.serve(settings, options.people.print)
+
+    def opened(access: Access, address: str) -> None:
+        here = settings.public_url or address
+        # What is no terminal is a log, which more people may read than may run exports.
+        if options.people.is_terminal:
+            made = invitation.link(access, settings, here, all_tenants=True)
+            options.people.print(f"Sign in at the console, once, within 15 minutes: {made}")
+        else:
+            options.people.print(f"The console is at {here}/console: outhaul token console prints a way in.")
+
+    app.serve(settings, options.people.print, opened)

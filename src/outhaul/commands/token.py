@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from outhaul.commands import _granting as granting
+from outhaul.commands import _invitation as invitation
 from outhaul.commands import _options as options
 
 app = typer.Typer(help="Make, list and revoke the tokens that callers sign in with.", no_args_is_help=True)
@@ -62,3 +63,34 @@ def revoke(
     with granting.access(state, file) as access:
         access.revoke(token_id)
     options.people.print(f"Token {token_id} is revoked.")
+
+
+@app.command()
+def console(  # typer passes them by name
+    tenant: granting.Tenant = None,
+    all_tenants: granting.AllTenants = False,
+    resources: granting.Resources = "",
+    read_only: granting.ReadOnly = False,
+    url: Annotated[
+        str,
+        typer.Option(
+            metavar="URL", help="The address of the service, where it is not the one that the settings say."
+        ),
+    ] = "",
+    state: options.State = None,
+    file: options.ConfigFile = None,
+) -> None:
+    """Print a link that signs in at the console: once, and within 15 minutes."""
+    settings = options.settings(file, state=state)
+    host = f"[{settings.host}]" if ":" in settings.host else settings.host
+    with granting.access(state, file) as access:
+        made = invitation.link(
+            access,
+            settings,
+            url or settings.public_url or f"http://{host}:{settings.port}",
+            tenant=tenant,
+            all_tenants=all_tenants,
+            resources=granting.listed(resources),
+            read_only=read_only,
+        )
+    typer.echo(made)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 import logging
 import math
 from collections.abc import Callable, Mapping
@@ -13,7 +12,7 @@ from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from outhaul.access import Access
-from outhaul.rates import Rate, Room
+from outhaul.rates import Rate, Room, neighbourhood
 
 log = logging.getLogger("outhaul.limits")
 
@@ -69,19 +68,10 @@ class Limited:
     def _wanted(self, scope: Scope) -> dict[str, Rate]:
         path = scope["path"].removeprefix(scope.get("root_path", ""))
         asked = self.rates(scope["method"], path)
-        who = _neighbourhood(scope["outhaul.client"])
+        who = neighbourhood(scope["outhaul.client"])
         return {f"{who} {name}": rate for name, rate in asked.items() if rate}
 
 
 def _headers(room: Room) -> dict[str, str]:
     told = (str(room.rate.limit), f"{room.rate.interval:g}", str(room.remaining))
     return dict(zip(HEADERS, told, strict=True))
-
-
-def _neighbourhood(client: str) -> str:
-    """The address; of IPv6 the network of 64 bits, all of which one caller has."""
-    try:
-        address = ipaddress.ip_address(client)
-    except ValueError:
-        return client
-    return str(ipaddress.ip_network(f"{client}/64", strict=False)) if address.version == 6 else client

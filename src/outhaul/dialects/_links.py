@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator, Generator, Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
-from starlette.responses import PlainTextResponse, Response, StreamingResponse
+from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
 from outhaul.errors import BadRange, Gone, NotFound, OuthaulError, StoreError
+from outhaul.sending import ALWAYS, sent
 from outhaul.service import LINKS, Exports, File
 
-ALWAYS = {"Cache-Control": "private, no-store, no-transform", "X-Content-Type-Options": "nosniff"}
 STATUSES: Mapping[type[OuthaulError], int] = {
     NotFound: 404,
     Gone: 410,
@@ -43,37 +43,11 @@ def _answer(exports: Exports, request: Request) -> Response:
 
 
 def delivered(file: File, request: Request) -> Response:
-    """The file, or the range of it that is asked for. Everything up to the first piece is done before the status is
-    said: what is said then holds. BadRange, StoreError."""
+    """The file, or the range of it that is asked for, noted for the audit log; BadRange, StoreError."""
     request.scope["outhaul.audit"].update(
         caller=file.who, tenant=file.tenant, export=file.export, range=request.headers.get("range")
     )
-    headers = ALWAYS | {"ETag": file.etag, "Accept-Ranges": "bytes", "Content-Disposition": file.disposition}
-    if file.unchanged(request.headers.get("if-none-match")):
-        return Response(status_code=304, headers=headers)
-    wanted = file.range(request.headers.get("range"), request.headers.get("if-range"))
-    start, stop = wanted or (0, file.length)
-    headers |= {"Content-Length": str(stop - start), "Content-Type": file.media_type}
-    if wanted:
-        headers["Content-Range"] = f"bytes {start}-{stop - 1}/{file.length}"
-    status = 206 if wanted else 200
-    if request.method == "HEAD":
-        return Response(status_code=status, headers=headers)
-    pieces = file.read(start, stop)
-    first = next(pieces, b"")
-    return StreamingResponse(_sent(first, pieces), status, headers)
-
-
-async def _sent(first: bytes, pieces: Iterator[bytes]) -> AsyncIterator[bytes]:
-    """The pieces, each read in a thread when the one before it is sent; closed however it ends."""
-    try:
-        piece = first
-        while piece:
-            yield piece
-            piece = await run_in_threadpool(next, pieces, b"")
-    finally:
-        if isinstance(pieces, Generator):
-            pieces.close()
+    return sent(file, request)
 
 
 def _refusal(error: OuthaulError) -> Response:

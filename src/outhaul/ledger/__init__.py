@@ -9,6 +9,7 @@ from outhaul.ledger.database import AWAY
 from outhaul.ledger.events import Event
 from outhaul.ledger.flags import Flags
 from outhaul.ledger.listing import NEWEST, PLAIN
+from outhaul.ledger.making import Making, Pace, Standing
 from outhaul.ledger.outbox import Sending, Webhook
 from outhaul.ledger.parts import Instant, Lease, Verdict
 from outhaul.ledger.planned import Planned
@@ -33,9 +34,9 @@ __all__ = [
     "NewToken",
     "Planned",
 ]
-__all__ += ["Sending", "Snapshot", "Terms", "Token", "Verdict", "Webhook", "label"]
+__all__ += ["Pace", "Sending", "Snapshot", "Standing", "Terms", "Token", "Verdict", "Webhook", "label"]
 
 
-class Ledger(Flags):
+class Ledger(Flags, Making):
     """What is true. Each transition is one conditional UPDATE in a short transaction; leases are on the database's
     clock. Safe to use from several threads and processes at once."""

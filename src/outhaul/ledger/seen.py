@@ -19,7 +19,7 @@ from outhaul.filters import EVERYTHING, expression
 from outhaul.ledger.tables import artifacts, events, exports
 from outhaul.predicates import Reader
 
-TEXTS = ("id", "status", "resource", "format", "reference", "reference_origin", "attachment")
+TEXTS = ("id", "status", "resource", "format", "reference", "reference_origin", "attachment", "caller")
 NUMBERS = ("matched", "processed")
 TIMES = (
     "created_at",
