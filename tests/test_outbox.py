@@ -137,4 +137,5 @@ def test_the_next_message_is_found_by_an_index_however_many_wait(ledger: Ledger)
     if ledger.dialect.name == "postgresql":
         found = r"ix_deliveries_next(?s:.{0,200})Index Cond: \(\(webhook = webhooks\.id\) AND \(due_at <= "
     assert re.search(found, plan), plan
+    assert "(webhook=?)" not in plan, "every message of a webhook"
     assert not re.search(r"SCAN (deliveries|waiting)|Seq Scan on deliveries", plan), plan

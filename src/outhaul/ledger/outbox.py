@@ -266,7 +266,7 @@ def _next() -> sa.Select[Any]:
     of_tenants = sa.select(theirs.c.tenant, sa.func.count().label("n")).select_from(other.join(theirs))
     held = of_tenants.where(under_way).group_by(theirs.c.tenant).subquery("held")
     same = held.c.tenant.is_not_distinct_from(webhooks.c.tenant)
-    busy = sa.exists().where(other.c.webhook == webhooks.c.id, under_way)
+    busy = webhooks.c.id.in_(sa.select(other.c.webhook).where(under_way))
     ready = sa.and_(webhooks.c.opened_at.is_(None), webhooks.c.disabled_at.is_(None), ~busy)
     anything = sa.exists(sa.select(waiting.c.event).where(waiting.c.due_at <= MOMENT))
     candidates = sa.select(
