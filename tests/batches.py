@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -107,8 +107,13 @@ class Source:
         for statement in filter(str.strip, TABLES.split(";")):
             self.run(statement)
         for table, some in rows(datetime.now(UTC)).items():
-            for row in some:
-                self.run(f"INSERT INTO {table} VALUES ({', '.join('?' * len(row))})", *row)
+            self.add(table, some)
+
+    def add(self, table: str, some: Sequence[Sequence[Any]]) -> None:
+        """More rows of a table."""
+        one = f"({', '.join('?' * len(some[0]))})"
+        together = f"INSERT INTO {table} VALUES {', '.join([one] * len(some))}"
+        self.run(together, *(value for row in some for value in row))
 
     def run(self, statement: str, *values: Any) -> list[tuple[Any, ...]]:
         """What it answers; `?` stands for a value."""
@@ -202,3 +207,72 @@ def asleep(url: str, place: Path, state: str, **flags: Any) -> Iterator[tuple[Ou
         with served(outhaul) as client:
             token, _ = outhaul.access.make_token("rest key", tenant="acme")
             yield outhaul, Key(client, token, "project_acme")
+
+
+def without(members: dict[str, Any]) -> dict[str, Any]:
+    """What has a value."""
+    return {name: value for name, value in members.items() if value is not None}
+
+
+def moment(text: Any) -> datetime | None:
+    if text is None or isinstance(text, datetime):
+        return text
+    return datetime.fromisoformat(text)
+
+
+def ordered(lines: list[Any]) -> list[Any]:
+    return sorted(lines, key=lambda one: json.dumps(one, sort_keys=True, default=str))
+
+
+def profiles(source: Source, where: str = "") -> list[Any]:
+    """Oracle: every profile of `acme`, by plain questions."""
+    found = []
+    for number, ref, mail, name, lang, age, joined in source.run(
+        f"SELECT id, ref, mail, name, lang, age, joined FROM people WHERE company = 'acme' {where}"
+    ):
+        tokens = source.run(
+            "SELECT serial FROM devices WHERE person_id = ? AND serial IS NOT NULL ORDER BY id", number
+        )
+        identifiers = without({"custom_id": ref, "installation_ids": [one for (one,) in tokens] or None})
+        told = {"$email_address": mail, "firstname": name, "$language": lang, "age": age}
+        found.append(
+            {
+                "identifiers": identifiers,
+                "attributes": without(told | {"$creation_date": moment(joined)}),
+            }
+        )
+    return ordered(found)
+
+
+def events(source: Source, kind: str, name: str, since: str, where: str = "") -> list[Any]:
+    """Oracle: every event of `acme` of a kind up to now."""
+    rows = source.run(
+        "SELECT m.sent_at, p.ref, m.device, m.campaign FROM messages m JOIN people p ON p.id = m.person_id "
+        f"WHERE m.company = 'acme' AND m.kind = ? {where}",
+        kind,
+    )
+    now = datetime.now(UTC)
+    return ordered(
+        [
+            without(
+                {
+                    "event": name,
+                    "date": moment(at),
+                    "identifiers": without({"custom_id": ref, "installation_id": device}),
+                    "orchestration_id": None if campaign is None else str(campaign),
+                }
+            )
+            for at, ref, device, campaign in rows
+            if datetime.fromisoformat(since) <= (moment(at) or now) <= now
+        ]
+    )
+
+
+def dated(lines: list[Any]) -> list[Any]:
+    """With times as times: two databases spell them differently, and both as RFC 3339 has them."""
+    for line in lines:
+        for group, name in ((line, "date"), (line.get("attributes", {}), "$creation_date")):
+            if name in group:
+                group[name] = moment(group[name])
+                assert group[name].utcoffset() == timedelta(0)
+    return ordered(lines)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -19,13 +18,13 @@ from outhaul.dialects.batch import mapping
 from outhaul.errors import Gone
 from outhaul.ledger.tables import exports
 from tests import drafts
-from tests.batches import Key, Source, asleep, serving, stamp, valid
+from tests.batches import Key, Source, asleep, dated, events, moment, ordered, profiles, serving, stamp, valid
 from tests.served import Asker, until
 
 EVENTS = {"export_type": "EVENTS", "to": "now", "identifiers": ["custom_id", "installation_id"]}
 
 
-@pytest.fixture(scope="module", params=["sqlite", "postgresql"])
+@pytest.fixture(scope="module", params=["sqlite", pytest.param("postgresql", marks=pytest.mark.heavy)])
 def source(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Source:
     url = f"sqlite:///{tmp_path_factory.mktemp('source')}/company.db"
     made = Source(url if request.param == "sqlite" else request.getfixturevalue("postgres_module_url"))
@@ -64,75 +63,6 @@ def _filled(folder: Path) -> str:
 
 def ago(**time: float) -> str:
     return stamp(datetime.now(UTC) - timedelta(**time))
-
-
-def without(members: dict[str, Any]) -> dict[str, Any]:
-    """What has a value."""
-    return {name: value for name, value in members.items() if value is not None}
-
-
-def moment(text: Any) -> datetime | None:
-    if text is None or isinstance(text, datetime):
-        return text
-    return datetime.fromisoformat(text)
-
-
-def ordered(lines: list[Any]) -> list[Any]:
-    return sorted(lines, key=lambda one: json.dumps(one, sort_keys=True, default=str))
-
-
-def profiles(source: Source, where: str = "") -> list[Any]:
-    """Oracle: every profile of `acme`, by plain questions."""
-    found = []
-    for number, ref, mail, name, lang, age, joined in source.run(
-        f"SELECT id, ref, mail, name, lang, age, joined FROM people WHERE company = 'acme' {where}"
-    ):
-        tokens = source.run(
-            "SELECT serial FROM devices WHERE person_id = ? AND serial IS NOT NULL ORDER BY id", number
-        )
-        identifiers = without({"custom_id": ref, "installation_ids": [one for (one,) in tokens] or None})
-        told = {"$email_address": mail, "firstname": name, "$language": lang, "age": age}
-        found.append(
-            {
-                "identifiers": identifiers,
-                "attributes": without(told | {"$creation_date": moment(joined)}),
-            }
-        )
-    return ordered(found)
-
-
-def events(source: Source, kind: str, name: str, since: str, where: str = "") -> list[Any]:
-    """Oracle: every event of `acme` of a kind up to now."""
-    rows = source.run(
-        "SELECT m.sent_at, p.ref, m.device, m.campaign FROM messages m JOIN people p ON p.id = m.person_id "
-        f"WHERE m.company = 'acme' AND m.kind = ? {where}",
-        kind,
-    )
-    now = datetime.now(UTC)
-    return ordered(
-        [
-            without(
-                {
-                    "event": name,
-                    "date": moment(at),
-                    "identifiers": without({"custom_id": ref, "installation_id": device}),
-                    "orchestration_id": None if campaign is None else str(campaign),
-                }
-            )
-            for at, ref, device, campaign in rows
-            if datetime.fromisoformat(since) <= (moment(at) or now) <= now
-        ]
-    )
-
-
-def dated(lines: list[Any]) -> list[Any]:
-    """With times as times: two databases spell them differently, and both as RFC 3339 has them."""
-    for line in lines:
-        for group, name in ((line, "date"), (line.get("attributes", {}), "$creation_date")):
-            if name in group:
-                group[name] = moment(group[name])
-                assert group[name].utcoffset() == timedelta(0)
-    return ordered(lines)
 
 
 def test_profiles_are_those_of_the_project_with_what_was_asked_for(key: Key, source: Source) -> None:
