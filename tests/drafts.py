@@ -52,7 +52,12 @@ def planned(pieces: int = 2, formats: Sequence[str] = ("csv",), size: int = 10**
     """Each piece is of 10 rows with 3 lines each."""
     counts = more.pop("counts", [{"": 10 * pieces, "lines": 30 * pieces}])
     return Planned(
-        counts, [chain(pieces) for _ in counts], formats, size, datetime.now(UTC), {"orders": {"file": 7}}
+        counts,
+        [chain(pieces) for _ in counts],
+        [formats] * len(counts),
+        size,
+        datetime.now(UTC),
+        {"orders": {"file": 7}},
     )
 
 

@@ -23,9 +23,10 @@ customers = {{ resource = "companies", fields = ["id", "name"] }}
 """
 
 
-def place_of(folder: Path) -> Path:
+def place_of(folder: Path, more: str = "") -> Path:
+    """The folder, now with a shop and a catalog file, in which `more` stands too."""
     shop(folder)
-    (folder / "catalog.toml").write_text(CATALOG + SECTION)
+    (folder / "catalog.toml").write_text(CATALOG + more + SECTION)
     return folder
 
 

@@ -10,6 +10,7 @@ import pytest
 
 from outhaul import errors, filters, plan
 from outhaul.catalog import Catalog, Segment, Type, Whose
+from outhaul.dictionary import explain
 from outhaul.export import Caller, Draft, Scope, Selection
 from outhaul.filters import All, Condition, Either, Exists, Hop, Not, every
 from outhaul.plan import build, places
@@ -296,11 +297,11 @@ def test_a_scope_that_no_row_can_have_is_refused() -> None:
 
 def test_the_rules_are_explained_as_data_for_each_place() -> None:
     made = planned("orders", "id", "customer.email", filters={"code_eq": "x"}, caller=ACME)
-    assert [(one["selection"], one["path"], one["resource"]) for one in plan.explain(made)] == [
+    assert [(one["selection"], one["path"], one["resource"]) for one in explain(made)] == [
         (0, "", "orders"),
         (0, "customer", "customers"),
     ]
-    assert [filters.from_data(one["rules"]) for one in plan.explain(made)] == [
+    assert [filters.from_data(one["rules"]) for one in explain(made)] == [
         every(*DUE["orders"]),
         every(*DUE["customers"]),
     ]

@@ -59,7 +59,7 @@ def store(tmp_path: Path) -> FileStore:
 
 def archive(store: FileStore, **settings: Any) -> tuple[Facts, Artifact, bytes]:
     facts = facts_of(store, **settings)
-    (made,) = whole.artifacts(facts)
+    (made,) = whole.artifacts(facts, store)
     return facts, made, read_whole(made, store)
 
 
@@ -280,7 +280,7 @@ def test_an_archive_beyond_four_gigabytes_is_read_anywhere_without_being_made(st
     with (store.root / first.key).open("r+b") as hole:
         hole.truncate(0)
         hole.truncate(large)
-    (made,) = whole.artifacts(replace(facts, fragments=(first, *facts.fragments[1:])))
+    (made,) = whole.artifacts(replace(facts, fragments=(first, *facts.fragments[1:])), store)
     assert made.length > large
 
     def read(start: int, stop: int) -> Iterator[bytes]:

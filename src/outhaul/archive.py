@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import io
+import struct
 import zipfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 MEDIA_TYPE = "application/zip"
 SUFFIX = "zip"
+END = 22  # bytes of the record that ends a plain directory
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,13 +27,39 @@ class Member:
     deflated: bool = False
 
 
+def header(member: Member) -> bytes:
+    """What stands before a member."""
+    return _info(member).FileHeader()
+
+
 def headers(members: Iterable[Member]) -> Iterator[tuple[bytes, int]]:
     """For each member what stands before it, and where in the archive that begins."""
     at = 0
     for member in members:
-        header = _info(member).FileHeader()
-        yield header, at
-        at += len(header) + member.length
+        made = header(member)
+        yield made, at
+        at += len(made) + member.length
+
+
+def records(members: Sequence[Member], begins: Iterable[int]) -> bytes:
+    """What the directory says of fewer than 65,535 members, each of which begins so far into the archive."""
+    sink = io.BytesIO()
+    with zipfile.ZipFile(sink, "w") as whole:
+        for member, at in zip(members, begins, strict=True):
+            info = _info(member)
+            info.header_offset = at
+            whole.filelist.append(info)
+    return sink.getvalue()[:-END]
+
+
+def ending(count: int, length: int, begin: int) -> bytes:
+    """What follows a directory of so many records and bytes, which begins there; by ZIP64 where it must be."""
+    few, short, near = min(count, 0xFFFF), min(length, 0xFFFFFFFF), min(begin, 0xFFFFFFFF)
+    end = struct.pack("<4s4H2LH", b"PK\5\6", 0, 0, few, few, short, near, 0)
+    if few < 0xFFFF and short < 0xFFFFFFFF and near < 0xFFFFFFFF:
+        return end
+    large = struct.pack("<4sQ2H2L4Q", b"PK\6\6", 44, 45, 45, 0, 0, count, count, length, begin)
+    return large + struct.pack("<4sLQL", b"PK\6\7", 0, begin + length, 1) + end
 
 
 def directory(members: Iterable[Member]) -> bytes:

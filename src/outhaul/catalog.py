@@ -88,6 +88,16 @@ class Whose:
 
 
 @dataclass(frozen=True, slots=True)
+class Binary:
+    """Where the binary of a row lies: at the path in `column` below the folder `place`, or, without a place, in the
+    column itself. `name`: the column of what it is called."""
+
+    column: str
+    place: str = ""
+    name: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Resource:
     """One exportable kind of thing. `key` names columns that are unique and never null, or is empty."""
 
@@ -116,6 +126,7 @@ class Resource:
     description: str = ""
     ceiling: Ceiling = UNLIMITED
     distant: bool = False  # a foreign table, or a view over one: its rows are of no instant of this database
+    binary: Binary | None = None  # where the binary of each row lies, if there are any
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,6 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import astuple, dataclass
 from datetime import UTC, datetime
-from itertools import product
 from types import ModuleType
 from typing import Protocol
 from urllib.parse import quote
@@ -21,6 +20,7 @@ from outhaul.filenames import Names, safe
 from outhaul.formats import Sheet
 from outhaul.layout import Layout, Packed, Stretch, artifact, layout, spans, sums, zipped
 from outhaul.ledger import Facts
+from outhaul.plan import BINARY
 
 PIECE = 1 << 20
 
@@ -74,7 +74,7 @@ Files = Sequence[tuple[Sheet, Sequence[Fragment]]]
 def _framed(facts: Facts) -> Iterator[tuple[Framing, Files]]:
     """For each selection and format how its files are made, and what each is made of."""
     plan = facts.plan
-    for selection, name in product(range(len(plan.selections)), plan.formats):
+    for selection, name in ((n, form) for n, form in plan.written if form != BINARY):
         form = siblings.load(formats, name)
         framing = Framing(facts.export.id, selection, name, form, formats.around(form, plan.compress))
         mine = [one for one in facts.fragments if (one.selection, one.format) == (selection, name)]

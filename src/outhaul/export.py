@@ -144,7 +144,8 @@ class Selection:
     `nested`: by dotted include path how its rows stand in CSV: json, columns, rows, files; see `tabular.py`.
     `layout`: what a row is in JSON, instead of `fields` and `includes`. `until`: its own field that holds a moment,
     which is not after the export's instant.
-    `stem`: what its files are called, if not as the resource.
+    `stem`: what its files are called, if not as the resource. `binaries`: not the rows, but what belongs to each of
+    them, in an archive.
     """
 
     resource: str
@@ -157,6 +158,7 @@ class Selection:
     layout: tuple[Member, ...] = ()
     until: str = ""
     stem: str = ""
+    binaries: bool = False
 
 
 @dataclass(frozen=True, slots=True)

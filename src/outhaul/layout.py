@@ -64,12 +64,20 @@ class Packed:
 
 def zipped(files: Sequence[Packed]) -> Layout:
     """The layout of a ZIP of these files; the framing before each tells of it under `"member"`."""
+    made, members, _ = framed(files)
+    return (*made, literal(archive.directory(members)))
+
+
+def framed(files: Sequence[Packed]) -> tuple[Layout, list[archive.Member], int]:
+    """The same without the directory, with the members that this has to list, and the length so far."""
     members = [one.member() for one in files]
     made: list[dict[str, Any]] = []
+    end = 0
     for (header, at), member, one in zip(archive.headers(members), members, files, strict=True):
         told = asdict(member) | {"start": at + len(header)} | one.told()
         made += [literal(header) | {"member": told}, *layout(one.stretches())]
-    return (*made, literal(archive.directory(members)))
+        end = at + len(header) + member.length
+    return tuple(made), members, end
 
 
 def layout(stretches: Iterable[Stretch]) -> Layout:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from outhaul import plan, readback
-from outhaul.dictionary import dictionary
+from outhaul.dictionary import dictionary, explain
 from outhaul.export import Artifact
 from outhaul.filenames import MANIFEST
 from outhaul.layout import spans
@@ -26,6 +26,7 @@ __all__ = ["Fetch", "Finding", "build", "own_hash", "to_bytes", "verify", "verif
 
 VERSION = 1
 PIECE = 1 << 20
+BINARIES = "files"  # a folder in an archive, of whose content the manifest inside does not tell
 
 
 def build(facts: Facts, artifacts: Sequence[Artifact]) -> dict[str, Any]:
@@ -39,7 +40,7 @@ def build(facts: Facts, artifacts: Sequence[Artifact]) -> dict[str, Any]:
         "tenant": export.tenant,
         "reference": export.reference,
         "request": export.draft,
-        "conditions": plan.explain(made),
+        "conditions": explain(made),
         "catalog": made.catalog,
         "source": made.source,
         "consistency": export.consistency,
@@ -50,6 +51,7 @@ def build(facts: Facts, artifacts: Sequence[Artifact]) -> dict[str, Any]:
         "compress": made.compress,
         "selections": [
             {"resource": node.resource, "matched": dict(counts), "fields": dictionary(node)}
+            | ({} if node.binary is None else {"binary": True})
             for node, counts in zip(made.selections, facts.counts, strict=True)
         ],
         "parts": _parts(facts),
@@ -124,7 +126,10 @@ def _file(artifact: Artifact, facts: Facts) -> dict[str, Any]:
     for span in spans(artifact.layout):
         segment: dict[str, Any] = {"start": span.start, "length": span.length, "sha256": span.sha256}
         if span.key:
-            of = fragments[span.key]
+            of = fragments.get(span.key)
+            if of is None:  # the directory of an archive
+                segments.append(segment)
+                continue
             related.update(of.related)
             segment |= {"path": of.path} if of.path else {}
             segment |= {
@@ -161,7 +166,7 @@ def verify_folder(path: Path, *, deep: bool = False) -> tuple[Finding, ...]:
         text = at.read_bytes()
     except OSError as error:
         return (Finding(at.name, f"cannot be read ({error.strerror})"),)
-    names = {one.name for one in at.parent.iterdir() if not one.name.startswith(".")} - {at.name}
+    names = {one.name for one in at.parent.iterdir() if not one.name.startswith(".")} - {at.name, BINARIES}
     return verify(text, fetch, names=names, deep=deep)
 
 
@@ -195,7 +200,9 @@ def _own(data: Mapping[str, Any]) -> Iterator[Finding]:
             for one in files
         )
         matched = _counts(
-            (number, due(one["matched"], name)) for number, one in enumerate(data["selections"])
+            (number, due(one["matched"], name))
+            for number, one in enumerate(data["selections"])
+            if ("binary" in one) is (name == plan.BINARY)
         )
         yield from _compared("rows read as " + name, matched, read)
         yield from _compared("rows in the files of " + name, matched, written)

@@ -9,35 +9,22 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass, replace
 from types import ModuleType
-from typing import Any, Literal, Protocol
+from typing import Any
 
 import numpy as np
 
-from outhaul import deflate, formats, siblings, zstd
+from outhaul import binaries, deflate, formats, siblings, zstd
+from outhaul.binaries import Session, Store
 from outhaul.blocks import Block, Piece, Range, Stream
 from outhaul.errors import StoreError, TooMuch
 from outhaul.export import Fragment, Part
 from outhaul.formats import Sheet
-from outhaul.plan import Node, Plan
+from outhaul.plan import BINARY, Plan
 
 CHUNK = 4 << 20  # bytes between two looks at whether to stop
 Run = Callable[[Iterable[bytes | memoryview]], Iterator[bytes]]
 # With the suffix of what is stored, which is no whole file of its kind.
 RUNS: Mapping[str, tuple[str, Run]] = {"gzip": ("deflate", deflate.run), "zstd": ("zblocks", zstd.run)}
-
-
-class Session(Protocol):
-    """What the pipeline asks of a source; see `sources/__init__.py`."""
-
-    def read(
-        self, node: Node, part: Range, _style: Literal["csv", "json", "typed"], /
-    ) -> Iterator[Stream]: ...
-
-
-class Store(Protocol):
-    """What the pipeline asks of a store; see `stores/__init__.py`."""
-
-    def put(self, key: str, chunks: Iterable[bytes | memoryview], /) -> int: ...
 
 
 def run(
@@ -54,6 +41,8 @@ def run(
     TooMuch when one row alone passes the limit of a file, or the part that of the whole export.
     """
     made: list[Fragment] = []
+    if part.format == BINARY:
+        return binaries.run(session, plan, part, store, stop, progress)
     root, written, done = plan.selections[part.selection], 0, 0
 
     def read_again(_rows: int) -> None:

@@ -12,7 +12,7 @@ from outhaul.catalog import Catalog, Field, Resource, Type
 from outhaul.ceilings import UNLIMITED, Ceiling
 from outhaul.conditions import hops
 from outhaul.draft import archive_of, consistency_of, formats_of, one_of, size_of
-from outhaul.errors import Malformed, NoKey, UnknownResource, UnknownSegment
+from outhaul.errors import Malformed, NoKey, UnknownResource, UnknownSegment, WrongValue
 from outhaul.export import Caller, Draft, Scope, Selection
 from outhaul.filters import EVERYTHING, Condition, Test, every
 from outhaul.predicates import Reader, hint, nearest, too_much
@@ -22,6 +22,7 @@ from outhaul.values import DEFAULT, Limits, Where
 from outhaul.wishes import Wish, dry, resolve, steps
 
 PART_BYTES = 100_000_000  # 60 parts of 773 MB instead of 8 cost 10 % by key and 23 % by ctid
+BINARY = "binary"  # in place of a format: what belongs to rows is copied as it is
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,10 +76,11 @@ class Node:
     nested: str = "json"  # how its rows stand in a table of its parent's
     tabular: Tabular = PLAIN  # of the root
     filled: bool = False  # objects of JSON leave out what is null or blank
-    layout: tuple[
-        layouts.Laid, ...
-    ] = ()  # of the root: what a row of it is in JSON, if not all of its columns
+    layout: tuple[layouts.Laid, ...] = ()  # of the root: what a row of it is in JSON, if not all columns
     stem: str = ""  # of the root: what its files are called, if not as the resource
+    binary: str | None = (
+        None  # of a root whose rows' binaries are written: their folder, "" where they are columns
+    )
 
     @property
     def many_children(self) -> tuple[Node, ...]:
@@ -112,6 +114,15 @@ class Plan:
     numbered: bool = False  # each fragment is a file of its own
     archive: str | None = None  # the name of a ZIP of all files
     sha1: bool = False  # of each file as a whole, too
+
+    def forms(self, selection: int) -> tuple[str, ...]:
+        """What a selection is written in: the formats, or as binaries."""
+        return self.formats if self.selections[selection].binary is None else (BINARY,)
+
+    @property
+    def written(self) -> Iterator[tuple[int, str]]:
+        """Each selection with each of these."""
+        return ((n, form) for n in range(len(self.selections)) for form in self.forms(n))
 
 
 def build(
@@ -201,6 +212,7 @@ class _Asker:
             sort=self._sort(resource, asked.sort, (*where, "sort")),
             ceiling=self.caller.ceiling.least(resource.ceiling).otherwise(self.ceiling),
         )
+        root = _copied(root, resource, draft, where) if asked.binaries else root
         self._check(root, where)
         return root
 
@@ -285,6 +297,20 @@ def _laid(node: Node, layout: tuple[layouts.Laid, ...] = ()) -> Node:
     return replace(node, where=where, layout=layout, children=tuple(map(_laid, node.children)))
 
 
+def _copied(root: Node, resource: Resource, draft: Draft, where: Where) -> Node:
+    """The root, of which is read what names the binaries: its key, where each lies and what it is called."""
+    found = resource.binary
+    if draft.archive is None or found is None:
+        message = f"{resource.name} has no binaries, or no archive is asked for that they could be in."
+        raise WrongValue(message, where=(*where, "binaries"), wrong=resource.name)
+    columns = {one.column: one for one in resource.columns}
+    names = (*resource.key, found.column, *filter(None, [found.name]))
+    read = tuple(replace(_column(columns[name]), key=f"{n} {name}") for n, name in enumerate(names))
+    of = columns[found.column]
+    there = every(root.where, Test(of.column, of.type, of.native, "not_null", (), of.loose))
+    return replace(root, columns=read, children=(), sort=(), where=there, binary=found.place)
+
+
 def _row(node: Node) -> Iterator[Node]:
     yield node
     for child in node.one_children:
@@ -292,31 +318,14 @@ def _row(node: Node) -> Iterator[Node]:
 
 
 def _column(field: Field) -> Column:
-    return Column(
-        key=field.name,
-        column=field.column,
-        type=field.type,
-        native=field.native,
-        nullable=field.nullable,
-        scale=field.scale,
-        description=field.description,
-        stored=field.stored,
-    )
+    about = (field.type, field.native, field.nullable, field.scale, field.description, field.stored)
+    return Column(field.name, field.column, *about)
 
 
 def at(plan: Plan, moment: datetime) -> Plan:
     """The plan as it is read once the instant has been taken."""
     roots = (replace(root, where=moments.at(root.where, moment)) for root in plan.selections)
     return replace(plan, selections=tuple(roots))
-
-
-def explain(plan: Plan) -> list[dict[str, Any]]:
-    """The tenant's and fixed conditions as data, one for each place of each selection, for the manifest."""
-    return [
-        {"selection": number, "path": path, "resource": node.resource, "rules": filters.to_data(node.rules)}
-        for number, root in enumerate(plan.selections)
-        for path, node in places(root)
-    ]
 
 
 def places(node: Node, path: str = "") -> Iterator[tuple[str, Node]]:
@@ -350,7 +359,7 @@ def from_data(data: Mapping[str, Any]) -> Plan:
 
 
 def _node_data(node: Node) -> dict[str, Any]:
-    names = ("name", "resource", "schema", "table", "kind", "many", "nested", "filled", "stem")
+    names = ("name", "resource", "schema", "table", "kind", "many", "nested", "filled", "stem", "binary")
     return {name: getattr(node, name) for name in names} | {
         "on": [list(pair) for pair in node.on],
         "columns": [asdict(column) for column in node.columns],

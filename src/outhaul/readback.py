@@ -10,6 +10,7 @@ from typing import Any
 
 from outhaul import deflate, formats, siblings, unpacked
 from outhaul.filenames import MANIFEST
+from outhaul.plan import BINARY
 from outhaul.tabular import lines
 
 # Bytes `start` to `stop` (exclusive) of a file, fewer where it ends before; FileNotFoundError when there is none.
@@ -118,7 +119,7 @@ def _text_found(file: Mapping[str, Any], data: Iterable[bytes], *, deep: bool) -
 
     try:
         for text, (form, due) in zip(unpacked.texts(file, data), _due(file), strict=True):
-            if deep and form:
+            if deep and form not in {"", BINARY}:
                 rows = siblings.load(formats, form).rows_in(known(text))
                 counts.append(("rows, counted in the text", due, rows))
             else:
@@ -148,11 +149,15 @@ def _nothing_in(text: Iterable[bytes]) -> int:
 
 def _members_found(file: Mapping[str, Any], fetch: Fetch) -> Iterator[Finding]:
     """An archive's own directory against what the manifest says is in it."""
-    told = [(one["name"], one["length"], one["raw_length"], one["crc32"]) for one in file["members"]]
+    plain = [one for one in file["members"] if one.get("format") != BINARY]
+    told = [(one["name"], one["length"], one["raw_length"], one["crc32"]) for one in plain]
+    copied = sum(one["rows"] for one in file["members"] if one.get("format") == BINARY)
     try:
         found = unpacked.listed(file["length"], lambda start, stop: fetch(file["name"], start, stop))
     except unpacked.Broken as error:
         yield Finding(file["name"], f"is no archive ({error})")
         return
-    if found != told:
+    if len(found) - len(told) != copied:
+        yield Finding(file["name"], "lists other binaries", copied, len(found) - len(told))
+    elif found[: len(told)] != told:
         yield Finding(file["name"], "lists other members", told, found)

@@ -13,7 +13,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import partial
-from itertools import groupby, product
+from itertools import groupby
 from typing import Any, Protocol, Self
 
 from outhaul import manifest
@@ -133,7 +133,7 @@ def _finish(ledger: Ledger, store: Store, facts: Facts, stop: Callable[[], None]
     export_id, generation = facts.export.id, facts.export.generation
     try:
         prove(facts, store.size)
-        made = artifacts(facts)
+        made = artifacts(facts, store)
         if facts.plan.sha1:
             made = tuple(hashed(one, store, stop) for one in made)
         key = f"{export_id}/manifest-{secrets.token_hex(4)}.json"
@@ -176,7 +176,7 @@ def prove(facts: Facts, size: Callable[[str], int | None]) -> None:
     """Raises Unproven unless, for every selection in every format, the ranges of the parts chain from open end to open
     end, as many rows were written as matched, those of each include too, and every fragment lies in the store, in a
     file of its own."""
-    for selection, name in product(range(len(facts.plan.selections)), facts.plan.formats):
+    for selection, name in facts.plan.written:
         what = f"{facts.plan.selections[selection].resource} as {name}"
         parts = [part for part in facts.parts if (part.selection, part.format) == (selection, name)]
         _prove_ranges(what, parts)

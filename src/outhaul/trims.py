@@ -7,13 +7,32 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from outhaul.catalog import SCOPES, Catalog, Field, Hidden, Relationship, Resource, Segment, Type, Whose
+from outhaul.catalog import (
+    SCOPES,
+    Binary,
+    Catalog,
+    Field,
+    Hidden,
+    Relationship,
+    Resource,
+    Segment,
+    Type,
+    Whose,
+)
 from outhaul.ceilings import Ceiling
 from outhaul.errors import Refused
 from outhaul.filters import EVERYTHING, OPS
 from outhaul.hiding import ordered, secret
 from outhaul.predicates import Reader
-from outhaul.written import File, WrittenField, WrittenRelationship, WrittenResource, native, read
+from outhaul.written import (
+    File,
+    WrittenBinary,
+    WrittenField,
+    WrittenRelationship,
+    WrittenResource,
+    native,
+    read,
+)
 
 UNNAMED = "not named in the catalog file"
 STORED = {Type.INTEGER: "INTEGER", Type.BOOLEAN: "INTEGER", Type.DECIMAL: "NUMERIC", Type.FLOAT: "REAL"}
@@ -222,11 +241,27 @@ class _Trim:
             if written.tenant
             else None,
             scopes=self._scopes(catalog, resource, (*place, "scopes")),
+            binary=self._binary(resource, written.binary, (*place, "binary")) if written.binary else None,
         )
         self._readable(catalog, ruled, ruled.fixed, (*place, "fixed"))
         for segment in ruled.segments:
             self._readable(catalog, ruled, segment.filters, (*place, "segments", segment.name))
         return ruled
+
+    def _binary(self, resource: Resource, written: WrittenBinary, place: Place) -> Binary:
+        if (written.folder is None) is not (written.path is None) or (written.path is None) is (
+            written.column is None
+        ):
+            raise self.file.fault(place, "it needs `folder` and `path`, or `column`.")
+        if written.folder is not None and not Path(written.folder).is_absolute():
+            raise self.file.fault((*place, "folder"), "it must begin at the root.", wrong=written.folder)
+        if not resource.key:
+            raise self.file.fault(place, "without a unique key nothing tells binaries apart.")
+        column = self._column(resource, written.path or written.column or "", place)
+        if written.column and column.type is not Type.BINARY:
+            raise self.file.fault((*place, "column"), f"it holds {column.type}, and no bytes.")
+        name = self._column(resource, written.name, place).column if written.name else None
+        return Binary(column.column, written.folder or "", name)
 
     def _scopes(self, catalog: Catalog, resource: Resource, place: Place) -> dict[str, dict[str, Whose]]:
         found: dict[str, dict[str, Whose]] = {}

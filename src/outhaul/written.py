@@ -68,6 +68,15 @@ class WrittenScope(_Written):
     code: str | None = None
 
 
+class WrittenBinary(_Written):
+    """Either `folder` and `path`, the field of a path below it, or `column`, that of the bytes. `name`: of its name."""
+
+    folder: str | None = None
+    path: str | None = None
+    column: str | None = None
+    name: str | None = None
+
+
 class WrittenResource(_Written):
     """`table`: where it is not called like the resource. Without `fields`: every column but the secrets."""
 
@@ -84,6 +93,7 @@ class WrittenResource(_Written):
     max_records: NonNegativeInt | None = None
     max_bytes: ByteSize | None = None
     fixed: dict[str, Any] = {}
+    binary: WrittenBinary | None = None
 
 
 class WrittenCatalog(_Written):

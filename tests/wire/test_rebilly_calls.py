@@ -288,3 +288,23 @@ def test_a_service_without_a_section_offers_no_organization_exports(tmp_path: Pa
             assert (answer.status_code, answer.json()["status"]) == (403, 403)
             assert "[rebilly]" in answer.json()["detail"]
             assert organization.ids() == []
+
+
+def test_the_files_of_an_organization_are_included_where_they_are_kept(tmp_path: Path) -> None:
+    kept = tmp_path / "kept"
+    kept.mkdir()
+    (tmp_path / "shop").mkdir()
+    binary = f'\n[resources.orders.binary]\nfolder = "{kept}"\npath = "note"\n'
+    place = place_of(tmp_path / "shop", binary)
+    for number in range(1, ROWS + 1):
+        (kept / f"note {number}").write_bytes(b"file %d" % number)
+    with of_shop(place) as outhaul, served(outhaul) as client:
+        organization = Organization(outhaul, client)
+        made = organization.create(json={"includeFiles": True})
+        until(lambda: organization.get(made["id"])["status"] in {"completed", "failed"}, "it ends")
+        found = organization.get(made["id"])
+        assert [one["recordCount"] for one in found["resources"]] == [1, ROWS // 2]
+        members = archive(organization.call("GET", f"/files/{found['fileId']}/download").content)
+    files = {name: data for name, data in members.items() if name.startswith("files/")}
+    mine = [number for number in range(1, ROWS + 1) if 1 + number % 2 == 1]
+    assert files == {f"files/orders/{number}/note {number}": b"file %d" % number for number in mine}

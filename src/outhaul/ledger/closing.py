@@ -84,6 +84,13 @@ class Closing(Upkeep):
             kept = self.terms.retention.total_seconds()
             if not write.execute(COMPLETED, proven | {"kept": kept}).rowcount:
                 return False
+            beside = [
+                one for artifact in made for one in artifact.layout if "key" in one and "part" not in one
+            ]
+            if beside:
+                write.execute(
+                    fragments.insert(), [_beside(export_id, generation, *one) for one in enumerate(beside)]
+                )
             rows = [asdict(artifact) | {"n": n} for n, artifact in enumerate(made)]
             if rows:
                 write.execute(artifacts.insert(), rows)
@@ -109,6 +116,23 @@ class Closing(Upkeep):
             found = sa.select(exports.c.manifest).where(exports.c.id == export_id, states.present())
             key: str | None = read.execute(found).scalar_one_or_none()
             return key
+
+
+def _beside(export_id: str, generation: int, seq: int, stretch: Mapping[str, Any]) -> dict[str, Any]:
+    """An object that no part has written, as the directory of an archive: it belongs to the export as fragments do."""
+    size = {"length": stretch["length"], "raw_length": stretch["length"], "sha256": stretch["sha256"]}
+    names = {
+        "export": export_id,
+        "generation": generation,
+        "key": stretch["key"],
+        "seq": seq,
+        "path": "(beside)",
+    }
+    return (
+        names
+        | size
+        | {"part": 0, "attempt": 0, "selection": 0, "format": "", "crc32": 0, "rows": 0, "related": {}}
+    )
 
 
 def _closable() -> sa.Select[str]:

@@ -21,12 +21,12 @@ from outhaul.ledger.tables import exports, parts, snapshots
 @dataclass(frozen=True, slots=True)
 class Planned:
     """What planning found under the instant. Per selection: rows by include path ("" is the root) and the ranges
-    that every format is written in. `size`: estimated bytes of text; `tables`: fingerprints. `instant_at`: None where
-    each part takes its own."""
+    that it is written in, in each of its `forms`. `size`: estimated bytes of text; `tables`: fingerprints.
+    `instant_at`: None where each part takes its own."""
 
     counts: Sequence[Mapping[str, int]]
     ranges: Sequence[Sequence[Mapping[str, Any]]]
-    formats: Sequence[str]
+    forms: Sequence[Sequence[str]]
     size: int
     instant_at: datetime | None
     tables: Mapping[str, Any]
@@ -104,7 +104,7 @@ def _rows(lease: Lease, planned: Planned) -> list[dict[str, Any]]:
     wanted = (
         (selection, name, dict(extent))
         for selection, ranges in enumerate(planned.ranges)
-        for name in planned.formats
+        for name in planned.forms[selection]
         for extent in ranges
     )
     return [

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from types import ModuleType
@@ -14,11 +14,12 @@ from outhaul.errors import SchemaChanged, SnapshotLost
 from outhaul.export import Part
 from outhaul.ledger import Instant, Lease, Ledger, Planned
 from outhaul.ledger.pulse import Pulse, Stopped
-from outhaul.plan import Plan, at
+from outhaul.plan import Node, Plan, at
 from outhaul.worker.faults import lost, needs_new_instant
 
 KEEPER = 30.0  # seconds until a keeper that does not answer counts as missing
 INSTANTS = 3  # instants to try while tables are being rewritten under them
+BINARIES = 2_000  # rows of a part whose binaries are copied
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +69,9 @@ def survey(
         about = at(plan, datetime.now(UTC))  # estimated before there is an instant
         size = sum(session.size(node) for node in about.selections) * len(plan.formats)
         # Parts would read a foreign table at instants of their own: one statement at least is of one.
-        whole = not apart and (size <= plan.part_bytes or plan.consistency == "none")
+        # Of binaries nobody knows how large they are.
+        small = size <= plan.part_bytes and all(node.binary is None for node in plan.selections)
+        whole = not apart and (small or plan.consistency == "none")
         own = not apart and (whole or not source.SHARED)
         instant_at = session.begin(None) if own or apart else _joined(ledger, pulse, lease, session)
         known = at(plan, instant_at)
@@ -81,18 +84,28 @@ def survey(
         node.ceiling.admit(node.resource, counted[""])
         if node.ceiling.bytes is not None:
             node.ceiling.expect(node.resource, session.size(node, counted) * len(plan.formats))
-    ranges = _ranges(known, session, whole)
+    ranges = _ranges(known, session, whole, counts)
     instant = None if apart else instant_at
-    return Survey(Planned(counts, ranges, plan.formats, size, instant, tables), known, own, whole)
+    forms = [plan.forms(n) for n in range(len(plan.selections))]
+    return Survey(Planned(counts, ranges, forms, size, instant, tables), known, own, whole)
 
 
-def _ranges(plan: Plan, session: Any, whole: bool) -> list[list[dict[str, Any]]]:
+def _ranges(
+    plan: Plan, session: Any, whole: bool, counts: Sequence[Mapping[str, int]]
+) -> list[list[dict[str, Any]]]:
     lasting = plan.consistency == "part"
     found: list[Sequence[Range]] = [
-        [Range()] if whole else session.split(node, plan.part_bytes, lasting=lasting)
-        for node in plan.selections
+        [Range()] if whole else session.split(node, _wanted(plan, session, node, counted), lasting=lasting)
+        for node, counted in zip(plan.selections, counts, strict=True)
     ]
     return [[extent.to_data() for extent in ranges] for ranges in found]
+
+
+def _wanted(plan: Plan, session: Any, node: Node, counted: Mapping[str, int]) -> int:
+    """Bytes of a part; where binaries are copied, those of so many rows."""
+    if node.binary is None:
+        return plan.part_bytes
+    return max(1, int(session.size(node)) * BINARIES // max(1, counted[""]))
 
 
 def _joined(ledger: Ledger, pulse: Pulse, lease: Lease, session: Any) -> datetime:

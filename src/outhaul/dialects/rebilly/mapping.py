@@ -105,6 +105,16 @@ def _plain(value: Any) -> Any:
     return value if isinstance(value, str | int | list) else str(value)
 
 
+def binaries(catalog: Catalog, found: Mapped) -> tuple[Selection, ...]:
+    """The binaries of whatever is mapped and has some: what `includeFiles` includes."""
+    there = [one for one in found.selections if one.resource in catalog.resources]
+    return tuple(
+        Selection(one.resource, filters=one.filters, segments=one.segments, stem=one.stem, binaries=True)
+        for one in there
+        if catalog.resources[one.resource].binary is not None
+    )
+
+
 def check(catalog: Catalog) -> tuple[str, ...]:
     """What is missing or wrong in the section, in words."""
     try:

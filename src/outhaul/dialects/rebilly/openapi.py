@@ -152,8 +152,8 @@ def _schemas() -> Data:
         "OrganizationExport": _all(_organization_export()),
         "OrganizationExports": {"type": "array", "items": schema("OrganizationExport")},
         "NewOrganizationExport": {
-            "oneOf": [structure({"includeFiles": {"const": False}}), {"type": "array", "maxItems": 0}],
-            "description": "Files cannot be included. An empty list is no options, as no body is.",
+            "oneOf": [structure({"includeFiles": {"type": "boolean"}}), {"type": "array", "maxItems": 0}],
+            "description": "An empty list is no options, as no body is.",
         },
         "File": _all(_file()),
     }

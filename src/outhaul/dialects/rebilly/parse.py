@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
@@ -12,7 +12,7 @@ from outhaul.dialects.rebilly.ids import EXPORT, FILE
 from outhaul.dialects.rebilly.mapping import FORMATS, Mapped
 from outhaul.dialects.rebilly.render import DIALECT, STATUSES
 from outhaul.errors import Malformed, NotAllowed, WrongValue
-from outhaul.export import Draft
+from outhaul.export import Draft, Selection
 
 LIMIT, LARGEST = 100, 1_000  # of `limit`; Rebilly: "limit 0 to 1000, offset 0 to 1000"
 VALUES = 100  # of one filter
@@ -30,8 +30,9 @@ Order = tuple[tuple[str, bool], ...]
 NEWEST: Order = (("created_at", True),)
 
 
-def creation(raw: bytes, mapped: Mapped, organization: str) -> Draft:
-    """The body of a POST as a draft of everything that is mapped. No body and an empty list are no options."""
+def creation(raw: bytes, mapped: Mapped, organization: str, binaries: Sequence[Selection] = ()) -> Draft:
+    """The body of a POST as a draft of everything that is mapped. No body and an empty list are no options. `binaries`:
+    what files can be included by, if any are kept here."""
     given = _body(raw)
     for name in given:
         if name != "includeFiles":
@@ -41,7 +42,7 @@ def creation(raw: bytes, mapped: Mapped, organization: str) -> Draft:
     wanted = given.get("includeFiles", False)
     if not isinstance(wanted, bool):
         raise WrongValue("It must be true or false.", where=("includeFiles",))
-    if wanted:
+    if wanted and not binaries:
         raise WrongValue(
             "No binary files are kept here that could be included.",
             hint="Leave it out, or send false.",
@@ -53,7 +54,7 @@ def creation(raw: bytes, mapped: Mapped, organization: str) -> Draft:
             hint="Whoever runs the service can map its resources in the section [rebilly] of the catalog file.",
         )
     return Draft(
-        selections=mapped.selections,
+        selections=(*mapped.selections, *(binaries if wanted else ())),
         formats=FORMATS,
         compress="gzip",
         archive=f"organization-export-{organization}",

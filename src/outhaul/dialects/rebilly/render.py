@@ -74,8 +74,8 @@ def _resources(export: Export, counts: Sequence[int]) -> list[dict[str, Any]]:
     """What was exported, by type; nothing before all of it is proven."""
     if export.completed_at is None:
         return []
-    selections = export.draft["selections"]
-    return [{"type": one["stem"], "recordCount": rows} for one, rows in zip(selections, counts, strict=False)]
+    pairs = zip(export.draft["selections"], counts, strict=False)
+    return [{"type": one["stem"], "recordCount": rows} for one, rows in pairs if not one.get("binaries")]
 
 
 def name(export: Export) -> str:

@@ -22,7 +22,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from outhaul.access import Access
 from outhaul.dialects._links import delivered
 from outhaul.dialects.rebilly import errors, ids, parse, render
-from outhaul.dialects.rebilly.mapping import Mapped, mapped
+from outhaul.dialects.rebilly.mapping import Mapped, binaries, mapped
 from outhaul.errors import BadRange, NotAllowed, NotFound, NotSignedIn, OuthaulError, Refused, WrongValue
 from outhaul.export import Caller, Export, Status
 from outhaul.rates import Rate, Room
@@ -76,10 +76,11 @@ class Calls:
     def __init__(self, exports: Exports, found: Mapped) -> None:
         self._exports = exports
         self._mapped = found
+        self._binaries = binaries(exports.catalog, found)
 
     def create(self, asking: Asking) -> Response:
         assert asking.caller.tenant
-        draft = parse.creation(asking.raw, self._mapped, asking.caller.tenant)
+        draft = parse.creation(asking.raw, self._mapped, asking.caller.tenant, self._binaries)
         export = self._exports.create(asking.caller, draft)
         asking.request.scope["outhaul.audit"]["export"] = export.id
         (shown,) = self._shown(asking, [export])

@@ -1,0 +1,265 @@
+"""Binaries of rows in an archive: copied whole, one for each row, from a folder or a column and from nowhere else."""
+
+from __future__ import annotations
+
+import io
+import sqlite3
+import subprocess
+import time
+import zipfile
+from collections.abc import Iterator
+from contextlib import closing, suppress
+from dataclasses import replace
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import psutil
+import psycopg
+import pyarrow as pa
+import pytest
+
+from outhaul import archive, binaries, manifest, unpacked
+from outhaul.app import Outhaul
+from outhaul.archive import Member
+from outhaul.blocks import Block
+from outhaul.catalog import Type
+from outhaul.errors import UnknownField, UnreadableValue, WrongValue
+from outhaul.export import Draft, Export, Selection, Status
+from outhaul.plan import Column
+from tests import drafts
+from tests.served import US, done, of_shop, put_together, until
+
+COUNT = 300
+COLUMNS = [Column(name, name, Type.TEXT, "text", nullable=False) for name in ("x", "y", "at")]
+PATHS = "CREATE TABLE uploads (id INTEGER PRIMARY KEY, stored_as TEXT, title TEXT)"
+BYTES = "CREATE TABLE scans (id INTEGER PRIMARY KEY, content BLOB, title TEXT)"
+CATALOG = """
+[resources.uploads]
+binary = {{ folder = "{folder}", path = "stored_as", name = "title" }}
+[resources.scans]
+binary = {{ column = "content" }}
+"""
+
+
+def test_a_directory_by_records_is_that_of_the_standard_library() -> None:
+    for count in (0, 1, 7):
+        members = [Member(f"files/{n}/é {n}.jpg", n * 1000, n * 1000, n) for n in range(count)]
+        begins = [at for _, at in archive.headers(members)]
+        end = begins[-1] + len(archive.header(members[-1])) + members[-1].length if members else 0
+        told = archive.records(members, begins)
+        assert told + archive.ending(count, len(told), end) == archive.directory(members)
+
+
+@pytest.mark.parametrize(("count", "begin"), [(70_000, 9), (2, 5 << 30), (2, 0xFFFFFFFF)])
+def test_a_large_directory_is_zip64(count: int, begin: int, tmp_path: Path) -> None:
+    members = [Member(str(n), 0, 0, 0) for n in range(count)]
+    told = b"".join(
+        archive.records(members[at : at + 9_999], [0] * len(members[at : at + 9_999]))
+        for at in range(0, count, 9_999)
+    )
+    with (tmp_path / "large.zip").open("wb") as file:
+        file.seek(begin)
+        file.write(told + archive.ending(count, len(told), begin))
+    with zipfile.ZipFile(tmp_path / "large.zip") as found:
+        assert len(found.infolist()) == count
+
+
+def content(number: int) -> bytes:
+    """Some of them are empty, and some are larger than what is read at once."""
+    return Random(number).randbytes(0 if number % 50 == 0 else 3_000_000 if number == 7 else number)
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("binaries")
+    (folder / "uploads" / "below").mkdir(parents=True)
+    with closing(sqlite3.connect(folder / "shop.db")) as connection, connection:
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute(PATHS)
+        connection.execute(BYTES)
+        for number in range(1, COUNT + 1):
+            stored = f"below/{number:04}.bin"
+            (folder / "uploads" / stored).write_bytes(content(number))
+            connection.execute("INSERT INTO uploads VALUES (?, ?, ?)", (number, stored, f"a/b {number}.jpg"))
+            if number != 7:  # which is large
+                connection.execute("INSERT INTO scans VALUES (?, ?, ?)", (number, content(number), None))
+        connection.execute("INSERT INTO uploads VALUES (9999, NULL, 'has none')")
+    (folder / "catalog.toml").write_text(CATALOG.format(folder=folder / "uploads"))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def outhaul(place: Path) -> Iterator[Outhaul]:
+    with of_shop(place, part_bytes=9_000) as made:
+        yield made
+
+
+def exported(outhaul: Outhaul, resource: str, **more: Any) -> Export:
+    wanted = (Selection(resource, stem="rows"), Selection(resource, binaries=True, **more))
+    draft = Draft(wanted, ("json",), "gzip", archive="all", sha1=True)
+    return outhaul.exports.create(US, draft)
+
+
+def whole(outhaul: Outhaul, export: Export) -> bytes:
+    file = outhaul.exports.file(US, export.id, "all.zip")
+    data = b"".join(file.read(0, file.length))
+    assert len(data) == file.length
+    return data
+
+
+def test_each_binary_of_a_folder_is_in_the_archive_once(
+    outhaul: Outhaul, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    export = done(outhaul, exported(outhaul, "uploads"))
+    data = whole(outhaul, export)
+    (tmp_path / "all.zip").write_bytes(data)
+    subprocess.run(["unzip", "-tq", tmp_path / "all.zip"], check=True, capture_output=True)
+    with zipfile.ZipFile(io.BytesIO(data)) as found:
+        assert found.testzip() is None
+        names = [name for name in found.namelist() if name.startswith("files/")]
+        assert len(names) == len(set(names)) == COUNT
+        for number in range(1, COUNT + 1):
+            assert found.read(f"files/uploads/{number}/a_b {number}.jpg") == content(number)
+        found.extractall(tmp_path / "out")
+    assert manifest.verify_folder(tmp_path / "out", deep=True) == ()
+    assert outhaul.exports.counts([export])[export.id] == (COUNT + 1, COUNT)
+
+
+def test_an_archive_with_binaries_is_verified_from_outside(outhaul: Outhaul, tmp_path: Path) -> None:
+    export = done(outhaul, exported(outhaul, "uploads"))
+    data = whole(outhaul, export)
+    (tmp_path / "all.zip").write_bytes(data)
+    proof = outhaul.exports.manifest(US, export.id)
+    (tmp_path / "manifest.json").write_bytes(b"".join(proof.read(0, proof.length)))
+    assert manifest.verify_folder(tmp_path, deep=True) == ()
+    for at in (len(data) // 2, len(data) - 3, len(data) - 2_000):
+        (tmp_path / "all.zip").write_bytes(data[:at] + bytes([data[at] ^ 1]) + data[at + 1 :])
+        assert manifest.verify_folder(tmp_path)
+
+
+def test_each_binary_of_a_column_is_in_the_archive_once(outhaul: Outhaul) -> None:
+    with zipfile.ZipFile(io.BytesIO(whole(outhaul, done(outhaul, exported(outhaul, "scans"))))) as found:
+        for number in (1, 50, COUNT):
+            assert found.read(f"files/scans/{number}/{number}") == content(number)
+
+
+def test_binaries_are_the_same_from_postgresql(postgres_url: str, place: Path, tmp_path: Path) -> None:
+    with psycopg.connect(postgres_url) as connection:
+        connection.execute(PATHS)
+        connection.execute(BYTES.replace("BLOB", "bytea"))
+        for number in (1, 7, 50, COUNT):
+            connection.execute("INSERT INTO uploads VALUES (%s, %s, 'ü')", (number, f"below/{number:04}.bin"))
+            connection.execute("INSERT INTO scans VALUES (%s, %s, NULL)", (number, content(number)))
+    with put_together(postgres_url, tmp_path / "state", catalog=place / "catalog.toml") as outhaul:
+        wanted = (Selection("uploads", binaries=True), Selection("scans", binaries=True))
+        draft = Draft((*wanted, Selection("uploads")), ("csv",), "gzip", archive="all")
+        export = done(outhaul, outhaul.exports.create(US, draft))
+        with zipfile.ZipFile(io.BytesIO(whole(outhaul, export))) as found:
+            assert found.testzip() is None
+            for number in (1, 7, 50, COUNT):
+                assert found.read(f"files/uploads/{number}/ü") == found.read(f"files/scans/{number}/{number}")
+                assert found.read(f"files/uploads/{number}/ü") == content(number)
+            found.extractall(tmp_path / "out")
+    assert manifest.verify_folder(tmp_path / "out", deep=True) == ()
+
+
+def test_only_some_are_copied_where_only_some_are_asked_for(outhaul: Outhaul) -> None:
+    export = done(outhaul, exported(outhaul, "uploads", filters={"id_lteq": 3}))
+    with zipfile.ZipFile(io.BytesIO(whole(outhaul, export))) as found:
+        assert len([name for name in found.namelist() if name.startswith("files/")]) == 3
+
+
+@pytest.mark.parametrize("at", ["../shop.db", "/etc/passwd", "below", "gone.bin", "", "below/link", "a\0b"])
+def test_a_binary_that_is_no_file_of_the_folder_is_refused_by_its_row(place: Path, at: str) -> None:
+    link = place / "uploads" / "below" / "link"
+    if not link.is_symlink():
+        link.symlink_to(place / "shop.db")
+    node = replace(drafts.node("uploads"), binary=str(place / "uploads"))
+    with pytest.raises(UnreadableValue, match="uploads 5000"):
+        binaries._of_file(node, binaries.Binary("uploads", "5000", at.encode(), "x"))
+
+
+def test_a_binary_that_changes_while_it_is_read_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "large").write_bytes(bytes(3_000_000))
+    node = replace(drafts.node("uploads"), binary=str(tmp_path))
+    _, data = binaries._of_file(node, binaries.Binary("uploads", "1", b"large", "x"))
+    (tmp_path / "large").write_bytes(b"x" * 3_000_000)
+    with pytest.raises(UnreadableValue, match="changed"):
+        list(data)
+
+
+def test_an_export_with_a_binary_that_is_gone_fails_and_says_which(outhaul: Outhaul, place: Path) -> None:
+    with closing(sqlite3.connect(place / "shop.db")) as connection, connection:
+        connection.execute("INSERT INTO uploads VALUES (5000, 'gone.bin', 'x')")
+    try:
+        export = exported(outhaul, "uploads", filters={"id_gteq": 299})
+        until(lambda: outhaul.ledger.get(export.id).status is Status.FAILED, "it fails")
+        (error,) = outhaul.ledger.get(export.id).errors
+        assert (error["error"], "5000" in error["message"]) == ("UnreadableValue", True)
+    finally:
+        with closing(sqlite3.connect(place / "shop.db")) as connection, connection:
+            connection.execute("DELETE FROM uploads WHERE id = 5000")
+
+
+def test_binaries_are_for_archives_and_of_resources_that_have_some(outhaul: Outhaul) -> None:
+    with pytest.raises(WrongValue, match="no archive"):
+        outhaul.exports.plan(US, Draft((Selection("uploads", binaries=True),), ("json",)))
+    with pytest.raises(UnknownField):
+        outhaul.exports.plan(
+            US, Draft((Selection("uploads", filters={"x_eq": 1}, binaries=True),), archive="a")
+        )
+
+
+def test_names_are_safe_and_differ() -> None:
+    one, other = binaries.Binary("u", "a/b", b"", "x"), binaries.Binary("u", "a:b", b"", "x")
+    assert one.member != other.member
+    assert one.member.count("/") == 3
+    steps = binaries.Binary("u", "7", b"", "../../etc/passwd").member.split("/")
+    assert (steps[:3], len(steps)) == (["files", "u", "7"], 4)
+    assert not {"", ".", ".."} & {*steps}
+
+
+@pytest.mark.heavy
+@pytest.mark.timeout(1800)
+def test_seventy_thousand_binaries_and_five_gigabytes_take_flat_memory(tmp_path: Path) -> None:
+    many, large = 70_000, 5 << 30
+    folder = tmp_path / "uploads"
+    folder.mkdir()
+    with closing(sqlite3.connect(tmp_path / "shop.db")) as connection, connection:
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute(PATHS)
+        for number in range(1, many + 1):
+            (folder / str(number)).write_bytes(b"%d" % number)
+        rows = [(number, str(number), None) for number in range(1, many + 1)]
+        connection.executemany("INSERT INTO uploads VALUES (?, ?, ?)", rows)
+    with (folder / "35000").open("r+b") as hole:
+        hole.truncate(large)
+    (tmp_path / "catalog.toml").write_text(CATALOG.partition("[resources.scans]")[0].format(folder=folder))
+    with of_shop(tmp_path) as outhaul:
+        export = exported(outhaul, "uploads")
+        most = 0
+        while outhaul.ledger.get(export.id).status not in {Status.COMPLETED, Status.FAILED}:
+            for child in psutil.Process().children(recursive=True):
+                with suppress(psutil.NoSuchProcess):
+                    most = max(most, child.memory_info().rss)
+            time.sleep(0.2)
+        assert most < 400_000_000
+        file = outhaul.exports.file(US, done(outhaul, export).id, "all.zip")
+        with zipfile.ZipFile(io.BufferedReader(unpacked._Ranges(file.length, file.read), 1 << 16)) as found:
+            names = {one.filename: one for one in found.infolist()}
+            assert len(names) == many + 2
+            assert names["files/uploads/35000/35000"].file_size == large
+            for number in (1, 34_999, 35_001, many):
+                assert found.read(f"files/uploads/{number}/{number}") == b"%d" % number
+        middle = names["files/uploads/35000/35000"].header_offset + (3 << 30)
+        assert b"".join(file.read(middle, middle + 5)) == bytes(5)
+
+
+def test_keys_of_several_columns_are_told_apart() -> None:
+    node = replace(drafts.node("u"), key=(drafts.ID, drafts.ID), columns=tuple(COLUMNS), binary="/a")
+    texts = {("x",): [b"a-b", b"a"], ("y",): [b"c", b"b-c"], ("at",): [b"1", b"2"]}
+    block = Block(2, {path: pa.array(values, pa.binary()) for path, values in texts.items()})
+    one, other = binaries._of_block(node, block)
+    assert (one.name, other.name) == ("1", "2")
+    assert one.key != other.key
