@@ -41,7 +41,7 @@ class Admission(Listing):
         """Parts to deliver now, best first. `slots`: parts that can run at once; `workers`: those we can deliver to by
         name; `sender`: who delivers. At most two parts a slot are out, one of them for a single tenant less, and with
         three slots or more one slot is left to small exports."""
-        with self._write("admit") as write:
+        with self._jot("admit") as write:
             waiting = write.execute(_waiting(2 * slots, self.terms.window, tuple(sorted(workers)))).all()
             if not waiting:
                 return ()
@@ -61,7 +61,7 @@ class Admission(Listing):
 
     def recall(self, sender: str) -> int:
         """What a sender has delivered and nobody has claimed is new again; gives how many parts."""
-        with self._write() as write:
+        with self._jot() as write:
             return write.execute(
                 parts.update()
                 .where(parts.c.state == "queued", parts.c.worker == sender)

@@ -60,17 +60,18 @@ class Database:
     def _write(self, lock: str | None = None) -> Iterator[sa.Connection]:
         """A transaction that writes; `lock` names a step that only one process at a time may take."""
         with self._writer.begin() as connection:
-            if lock and self.dialect.name == "postgresql":
-                connection.execute(sa.select(sa.func.pg_advisory_xact_lock(LOCKS[lock])))
+            self._alone(connection, lock)
             yield connection
 
     @contextmanager
-    def _jot(self) -> Iterator[sa.Connection]:
-        """As `_write`, but does not wait for the disk: a power cut, though no kill, may undo the last of these."""
+    def _jot(self, lock: str | None = None) -> Iterator[sa.Connection]:
+        """As `_write`, but does not wait for the disk: a power cut, though no kill, may undo the last of these, as if
+        they had never been. For what nobody was promised, and whoever comes after such a cut does again."""
         with self._writer.connect() as connection:
             if self.dialect.name == "postgresql":
                 with connection.begin():
                     connection.exec_driver_sql("SET LOCAL synchronous_commit = off")
+                    self._alone(connection, lock)
                     yield connection
                 return
             raw: Any = connection.connection.driver_connection  # before BEGIN, or it would not count
@@ -80,6 +81,10 @@ class Database:
                     yield connection
             finally:
                 raw.execute("PRAGMA synchronous=FULL")
+
+    def _alone(self, connection: sa.Connection, lock: str | None) -> None:
+        if lock and self.dialect.name == "postgresql":
+            connection.execute(sa.select(sa.func.pg_advisory_xact_lock(LOCKS[lock])))
 
     @contextmanager
     def _read(self) -> Iterator[sa.Connection]:

@@ -53,7 +53,7 @@ class Events(Database):
 
     def note(self, export_id: str, name: str, who: str, **data: Any) -> None:
         """Write down what changes nothing in the ledger: a download."""
-        with self._write() as write:
+        with self._jot() as write:
             tell(write, export_id, name, who, **data)
 
 

@@ -54,7 +54,7 @@ class Parts(Events):
     def claim(self, export_id: str, part: int, attempt: int, worker: str) -> Lease | None:
         """The lease of a delivered attempt; None when it was delivered twice, too late or for nothing."""
         token = secrets.token_hex(16)
-        with self._write() as write:
+        with self._jot() as write:
             states.lock(write, export_id)
             claimed = (
                 parts.update()
@@ -94,7 +94,7 @@ class Parts(Events):
 
     def beat(self, lease: Lease, processed: int) -> Verdict:
         """Renew the lease and tell how many rows this attempt has read."""
-        with self._write() as write:
+        with self._jot() as write:
             states.lock(write, lease.part.export)
             until = now() + self.terms.lease.total_seconds()
             renewed = (
@@ -121,7 +121,7 @@ class Parts(Events):
         related: Counter[str] = Counter()
         for fragment in made:
             related.update(fragment.related)
-        with self._write() as write:
+        with self._jot() as write:
             if states.lock(write, lease.part.export) is None:
                 return False
             done = (
@@ -151,7 +151,7 @@ class Parts(Events):
 
     def release(self, lease: Lease) -> None:
         """Give an unfinished part back; that is no failure."""
-        with self._write() as write:
+        with self._jot() as write:
             write.execute(
                 parts.update()
                 .where(*mine(lease))

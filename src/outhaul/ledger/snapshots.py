@@ -53,7 +53,7 @@ class Snapshots(Planning):
             "ref": secrets.token_hex(8),
             "state": "wanted",
         }
-        with self._write() as write:
+        with self._jot() as write:
             states.lock(write, lease.part.export)
             asked = sa.select(parts.c.n).where(*mine(lease), states.part_at_work())
             if write.execute(asked).first() is None:
@@ -70,7 +70,7 @@ class Snapshots(Planning):
 
     def hold(self, ref: str, holder: str, snapshot: str, instant_at: datetime) -> bool:
         """Meet a wish. False: it is void, or another keeper was faster; end the transaction."""
-        with self._write() as write:
+        with self._jot() as write:
             return moved(
                 write,
                 snapshots.update()
@@ -96,7 +96,7 @@ class Snapshots(Planning):
         among them, even if nobody has noticed yet: a holder that was frozen must not go on."""
         if not export_ids:
             return frozenset()
-        with self._write() as write:
+        with self._jot() as write:
             renewed = (
                 snapshots.update()
                 .where(snapshots.c.holder == holder, snapshots.c.export.in_(export_ids), states.held())

@@ -102,7 +102,7 @@ class Tokens(Closing):
     def touch_token(self, token_id: str) -> None:
         """Note that it was used now, at most once a minute."""
         noted = tokens.update().where(tokens.c.id == token_id, _stale()).values(used_at=now())
-        with self._write() as write:
+        with self._jot() as write:
             write.execute(noted)
 
     def list_tokens(self, *, clients: bool = False) -> tuple[Token, ...]:

@@ -29,7 +29,7 @@ class Upkeep(Admission):
 
     def queue(self, export_id: str) -> bool:
         """The plan still stands: a created export is queued, and its parts may be admitted."""
-        with self._write() as write:
+        with self._jot() as write:
             return moved(
                 write,
                 exports.update()
