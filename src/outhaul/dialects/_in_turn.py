@@ -21,6 +21,11 @@ def in_turn(call: Callable[Given, Answer]) -> Callable[Given, Awaitable[Answer]]
 
     @wraps(call)
     async def turned(*given: Given.args, **named: Given.kwargs) -> Answer:
-        return await to_thread.run_sync(partial(call, *given, **named), limiter=_threads)
+        return await waiting(partial(call, *given, **named))
 
     return turned
+
+
+async def waiting(work: Callable[[], Answer]) -> Answer:
+    """What the work gives, which may have to wait."""
+    return await to_thread.run_sync(work, limiter=_threads)

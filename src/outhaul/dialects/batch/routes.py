@@ -19,6 +19,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from outhaul.access import Access
+from outhaul.dialects import waiting
 from outhaul.dialects.batch import errors, ids, mapping, parse, render
 from outhaul.dialects.batch.mapping import DIALECT, Section
 from outhaul.errors import NotAllowed, NotFound, NotSignedIn, OuthaulError, TooMuch
@@ -39,6 +40,7 @@ POST, GET = ["POST"], ["GET"]
 log = logging.getLogger("outhaul.batch")
 
 Answer = Callable[["Asked"], Response]
+Running = Callable[[Callable[[], Response]], Awaitable[Response]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,12 +153,12 @@ def build(exports: Exports, access: Access, *, max_body: int, batch_limits: bool
         return Starlette(exception_handlers={HTTPException: _nowhere})
     calls = Calls(exports, access, section, batch_limits)
 
-    def answering(call: Answer) -> Callable[[Request], Awaitable[Response]]:
+    def answering(call: Answer, run: Running = run_in_threadpool) -> Callable[[Request], Awaitable[Response]]:
         async def answer(request: Request) -> Response:
             try:
                 _supported(request)
                 raw = await _body(request, max_body)
-                return await run_in_threadpool(lambda: call(calls.sign_in(request, raw)))
+                return await run(lambda: call(calls.sign_in(request, raw)))
             except OuthaulError as error:
                 return _refusal(error, request)
             except Exception as error:
@@ -166,8 +168,8 @@ def build(exports: Exports, access: Access, *, max_body: int, batch_limits: bool
         return answer
 
     routes = [
-        Route("/{version}/profiles/export", answering(calls.create), methods=POST),
-        Route("/{version}/exports/create", answering(calls.create), methods=POST),
+        Route("/{version}/profiles/export", answering(calls.create, waiting), methods=POST),
+        Route("/{version}/exports/create", answering(calls.create, waiting), methods=POST),
         Route("/{version}/exports/view", answering(calls.view), methods=GET),
         Route("/{version}/exports/list", answering(calls.list), methods=GET),
         Route("/{version}/exports/download", answering(calls.download), methods=GET),
