@@ -224,6 +224,7 @@ def test_every_page_is_readable_by_everybody(
         expect(page.get_by_text("rows/s")).to_be_visible(timeout=10_000)
         found |= checked(page, f"running-{width}-{scheme}", width)
         pages = {"list": "", "empty": "?status=expired", "delete": f"exports/{made['completed']}/delete"}
+        pages |= {"catalog": "catalog", "nothing": "catalog?q=nonsense", "resource": "catalog/orders"}
         pages |= {name: f"exports/{of}" for name, of in made.items() if name != "running"}
         for name, path in pages.items():
             page.goto(f"{address}/console/{path}")

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache, lru_cache
+from functools import cache, lru_cache, partial
 from importlib.resources import files
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 from zoneinfo import ZoneInfo
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -101,7 +101,8 @@ def _templates() -> Environment:
         lstrip_blocks=True,
         auto_reload=False,
     )
-    made.filters.update({"size": words.size, "span": words.span, "number": "{:,}".format})
+    shapes: Mapping[str, Callable[..., str]] = {"number": "{:,}".format, "place": partial(quote, safe="")}
+    made.filters.update({"size": words.size, "span": words.span, **shapes})
     made.globals.update({"fingerprint": fingerprint, "words": words, "MANIFEST": MANIFEST})
     return made
 

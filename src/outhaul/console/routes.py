@@ -18,7 +18,7 @@ from starlette.types import ASGIApp
 
 from outhaul import errors
 from outhaul.access import Access
-from outhaul.console import listing, showing
+from outhaul.console import listing, offering, showing
 from outhaul.console.doors import COOKIE, Doors, from_here
 from outhaul.console.live import Look, Looks, stream
 from outhaul.console.pages import HEADERS, PREFIX, STATIC, Visit, fingerprint, page, rendered, static, visit
@@ -69,6 +69,8 @@ def build(exports: Exports, access: Access, sessions: Sessions) -> ASGIApp:
             Route(f"{export}/files/{{name}}", _get(only(console.file)), methods=["GET", "HEAD"]),
             Route(f"{export}/delete", _get(only(console.sure, back=True))),
             Route(f"{export}/{{move}}", _post(only(console.move)), methods=["POST"]),
+            Route("/catalog", _get(only(console.catalog, back=True))),
+            Route("/catalog/{name:path}", _get(only(console.resource, back=True))),
             Route("/sign-in", _get(doors.ask)),
             Route("/sign-in", _post(doors.sign_in), methods=["POST"]),
             Route("/enter", _get(doors.invited)),
@@ -110,11 +112,8 @@ class Console:
     def list(self, request: Request, seen: Visit) -> Response:
         asked = listing.wanted(request.query_params)
         known = self._listed(seen, asked)
-        resources = sorted(
-            name
-            for name in self.exports.catalog.resources
-            if seen.caller and (not seen.caller.resources or name in seen.caller.resources)
-        )
+        assert seen.caller
+        resources = [one.name for one in offering.visible(self.exports.catalog, seen.caller)]
         return page(
             "list.html", seen, asked=asked, listed=known, resources=resources, statuses=listing.STATUSES
         )
@@ -170,6 +169,18 @@ class Console:
         moves[name](seen.caller, of)
         request.scope["outhaul.audit"]["export"] = of
         return RedirectResponse(f"{seen.root}/" + ("" if name == "delete" else f"exports/{of}"), 303, HEADERS)
+
+    def catalog(self, request: Request, seen: Visit) -> Response:
+        assert seen.caller
+        search, catalog = request.query_params.get("q", "").strip()[: listing.LONGEST], self.exports.catalog
+        found = offering.visible(catalog, seen.caller, search)
+        hidden = offering.hidden(catalog, seen.caller)
+        return page("catalog.html", seen, resources=found, hidden=hidden, search=search)
+
+    def resource(self, request: Request, seen: Visit) -> Response:
+        assert seen.caller
+        found = offering.offered(self.exports.catalog, seen.caller, request.path_params["name"])
+        return page("resource.html", seen, offered=found, kind=offering.kind)
 
     async def nowhere(self, request: Request, error: Exception) -> Response:
         """What no address leads to."""
