@@ -75,6 +75,17 @@ class Sdk:
         """`call("files.get", {"id": ...})` is `client.files.get({id: ...})`; RebillyError."""
         return self.said(path=path, args=args, **more)
 
+    def ended(self, export_id: str) -> dict[str, Any]:
+        """The export as soon as it is completed."""
+
+        def there() -> Any:
+            found = self.call("organizationExports.get", {"id": export_id})["fields"]
+            return found if found["status"] not in GOING else None
+
+        found: dict[str, Any] = until(there, "it has ended")
+        assert found["status"] == "completed"
+        return found
+
 
 @pytest.fixture(scope="module")
 def node(clients: Path, sandbox: Sandbox) -> Iterator[Sdk]:
@@ -103,15 +114,7 @@ def done(node: Sdk) -> dict[str, Any]:
     node.sign_in()
     made = node.call("organizationExports.create", {})
     assert (made["status"], made["fields"]["status"]) == (201, "pending")
-    export_id = made["fields"]["id"]
-
-    def there() -> Any:
-        found = node.call("organizationExports.get", {"id": export_id})["fields"]
-        return found if found["status"] not in GOING else None
-
-    found: dict[str, Any] = until(there, "it has ended")
-    assert found["status"] == "completed"
-    return found
+    return node.ended(made["fields"]["id"])
 
 
 def counted(sdk: Sdk) -> dict[str, int]:
@@ -177,7 +180,7 @@ def test_its_file_holds_every_row_in_both_formats(sdk: Sdk, done: dict[str, Any]
 def same(read: dict[str, Any], row: dict[str, Any]) -> None:
     """A row as it was read back is the one of the database; a table of text knows no types."""
     for name, value in row.items():
-        if name == "organization_id":
+        if name in {"organization_id", "content"}:
             assert name not in read
         elif value is None:
             assert read[name] in {None, ""}
@@ -188,6 +191,22 @@ def same(read: dict[str, Any], row: dict[str, Any]) -> None:
             assert read[name] == value
         else:
             assert read[name] == json.loads(value)
+
+
+@pytest.mark.heavy
+def test_the_files_of_the_organization_are_included_where_they_are_wished(sdk: Sdk, tmp_path: Path) -> None:
+    made = sdk.call("organizationExports.create", {"data": {"includeFiles": True}})["fields"]
+    found = sdk.ended(made["id"])
+    sdk.call("files.download", {"id": found["fileId"]}, place=str(tmp_path / "whole.zip"))
+    with closing(sqlite3.connect(sdk.sandbox.database)) as connection:
+        wanted = connection.execute(
+            "SELECT id, name, content FROM files WHERE organization_id = ?",
+            (sdk.credentials["organization_id"],),
+        ).fetchall()
+    with zipfile.ZipFile(tmp_path / "whole.zip") as archive:
+        assert len([one for one in archive.namelist() if one.startswith("files/")]) == len(wanted) > 0
+        for key, name, content in wanted:
+            assert archive.read(f"files/files/{key}/{name}") == content
 
 
 def test_a_session_token_and_an_organization_in_the_address_do_the_same(

@@ -81,7 +81,8 @@ def organization(tmp_path: Path) -> Iterator[Organization]:
 def explored(organization: Organization, place: Path, *more: str) -> None:
     """Schemathesis asks for all that the document tells of, and much that it does not."""
     shown: dict[str, Any] = json.loads(json.dumps(document(NAME)))
-    shown["paths"] = {path: item for path, item in shown["paths"].items() if "{link}" not in path}
+    # Below the address of the service itself, whatever is no id of ours is a link that nobody has signed.
+    shown["paths"] = {path: item for path, item in shown["paths"].items() if not path.startswith("/files/")}
     parameters = shown["components"]["parameters"]
     parameters["Organization"]["schema"] = {"enum": ["1"]}
     done = organization.finished()

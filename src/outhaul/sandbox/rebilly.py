@@ -46,7 +46,14 @@ TABLES: Mapping[str, Mapping[str, str]] = {
     "websites": {"name": "TEXT", "url": "TEXT"},
     "plans": {"name": "TEXT", "currency": "TEXT", "amount": AMOUNT, "period": "TEXT"},
     "credit_memos": {"invoice_id": "TEXT REFERENCES invoices (id)", "amount": AMOUNT, "reason": "TEXT"},
-    "files": {"name": "TEXT", "extension": "TEXT", "mime": "TEXT", "size": "INTEGER", "tags": "JSON"},
+    "files": {
+        "name": "TEXT",
+        "extension": "TEXT",
+        "mime": "TEXT",
+        "size": "INTEGER",
+        "tags": "JSON",
+        "content": "BLOB",
+    },
     "email_notifications": {
         "customer_id": "TEXT REFERENCES customers (id)",
         "title": "TEXT",
@@ -111,7 +118,9 @@ class _Business:
         for customer, email, at in self._rows("customers", "id", "email"):
             self._add("email_notifications", at, customer, f"Welcome, {email}!", "delivered")
             if self._chance.random() < 0.1:
-                self._add("files", at, f"passport of {email}", "jpg", "image/jpeg", 52_480, '["kyc"]')
+                scan = self._chance.randbytes(self._chance.randrange(5_000))
+                name = f"passport of {email}.jpg"
+                self._add("files", at, name, "jpg", "image/jpeg", len(scan), '["kyc"]', scan)
 
     def _rows(self, table: str, *columns: str) -> list[tuple[Any, ...]]:
         """Of the shop, each with when it was made at its end."""
@@ -170,11 +179,13 @@ def catalog() -> str:
         for name in TABLES
     ]
     types = "\n".join(f'{name} = "{resource}"' for name, resource in TYPES.items())
-    return "\n".join([*resources, f"[rebilly.types]\n{types}\n"])
+    binary = '[resources.files.binary]\ncolumn = "content"\nname = "name"\n'
+    return "\n".join([*resources, binary, f"[rebilly.types]\n{types}\n"])
 
 
 def _fields(table: str) -> str:
-    return ", ".join(f"{name} = {{}}" for name in ("id", *TABLES[table], "created_at"))
+    columns = ("id", *(name for name, kind in TABLES[table].items() if kind != "BLOB"), "created_at")
+    return ", ".join(f"{name} = {{}}" for name in columns)
 
 
 @dataclass(frozen=True, slots=True)
