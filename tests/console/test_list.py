@@ -126,6 +126,18 @@ def test_a_tenant_sees_its_own_exports_only(outhaul: Outhaul, visitor: Visitor) 
     whole.http.close()
 
 
+def test_a_tenant_reads_no_names_of_tokens_of_others(outhaul: Outhaul, visitor: Visitor) -> None:
+    for name, reach in (
+        ("Ours", {"tenant": "1"}),
+        ("Theirs", {"tenant": "2"}),
+        ("Whole", {"all_tenants": True}),
+    ):
+        outhaul.access.make_token(name, **reach)
+    visitor.sign_in(tenant="1")
+    offered = {one["value"] for one in Page(visitor.get().text).of("option") if "value" in one}
+    assert {"Ours", "Theirs", "Whole"} & offered == {"Ours"}
+
+
 def test_a_token_for_some_resources_sees_exports_of_these_only(outhaul: Outhaul, visitor: Visitor) -> None:
     orders = asked(outhaul)
     visitor.sign_in(all_tenants=True, resources=("countries",))

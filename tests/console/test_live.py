@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -109,6 +109,24 @@ def test_what_many_watch_is_made_once(
     assert {stream.shown[-1] for stream in streams} == {streams[0].shown[-1]}
     looks = len(made) - len(streams)  # each looks once itself, before it begins
     assert looks <= spent / live.SHARED + 2, "each stream asks the ledger by itself"
+
+
+def test_nothing_is_sent_as_long_as_nothing_changes(
+    visitor: Visitor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks: list[int] = []
+    sizes = Making.sizes
+
+    def counted(self: Making, exports: Sequence[Export]) -> Mapping[str, int]:
+        looks.append(len(exports))
+        return sizes(self, exports)
+
+    monkeypatch.setattr(Making, "sizes", counted)
+    monkeypatch.setattr(live, "EVERY", 0.02)
+    monkeypatch.setattr(live, "SHARED", 0.0)
+    stream = Stream(visitor, "/live?who=nobody")
+    until(lambda: len(looks) > 5, "several looks")
+    assert len(stream.shown) == 1
 
 
 def test_a_page_is_told_of_a_deletion_and_of_an_interruption(outhaul: Outhaul, visitor: Visitor) -> None:
