@@ -6,8 +6,9 @@ import logging
 import math
 import re
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -20,6 +21,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from outhaul.access import Access
+from outhaul.dialects import waiting
 from outhaul.dialects._links import delivered
 from outhaul.dialects.rebilly import errors, ids, parse, render
 from outhaul.dialects.rebilly.mapping import Mapped, binaries, mapped
@@ -68,6 +70,7 @@ class Asking:
 
 
 Call = Callable[[Asking], Response]
+Running = Callable[[Callable[[], Any]], Awaitable[Any]]
 
 
 class Calls:
@@ -221,17 +224,23 @@ class Door:
     def answering(self, by_method: Mapping[str, Call]) -> Callable[[Request], Any]:
         async def answer(request: Request) -> Response:
             try:
-                asking = await run_in_threadpool(self._let_in, request)
-                if request.method == "POST":
-                    raw = await self._body(request)
-                    asking = Asking(request, asking.caller, raw, asking.room)
-                return await run_in_threadpool(by_method[request.method], asking)
+                return await self._answered(request, by_method[request.method])
             except OuthaulError as error:
                 return _refusal(request, errors.in_time(error))
             except Exception:
                 log.exception("request %s failed", request.scope["outhaul.trace"])
                 return _refusal(request, OuthaulError("unforeseen"))
 
+        return answer
+
+    async def _answered(self, request: Request, call: Call) -> Response:
+        """What only looks never waits behind what changes something."""
+        changes = request.method == "POST"
+        run: Running = waiting if changes else run_in_threadpool
+        asking: Asking = await run(partial(self._let_in, request))
+        if changes:
+            asking = replace(asking, raw=await self._body(request))
+        answer: Response = await run(partial(call, asking))
         return answer
 
     def _let_in(self, request: Request) -> Asking:
