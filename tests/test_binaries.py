@@ -51,7 +51,10 @@ def test_a_directory_by_records_is_that_of_the_standard_library() -> None:
         assert told + archive.ending(count, len(told), end) == archive.directory(members)
 
 
-@pytest.mark.parametrize(("count", "begin"), [(70_000, 9), (2, 5 << 30), (2, 0xFFFFFFFF)])
+LARGE = [pytest.param(70_000, 9, marks=pytest.mark.heavy), (2, 5 << 30), (2, 0xFFFFFFFF)]
+
+
+@pytest.mark.parametrize(("count", "begin"), LARGE)
 def test_a_large_directory_is_zip64(count: int, begin: int, tmp_path: Path) -> None:
     members = [Member(str(n), 0, 0, 0) for n in range(count)]
     told = b"".join(
@@ -138,6 +141,7 @@ def test_an_archive_with_binaries_is_verified_from_outside(outhaul: Outhaul, tmp
         assert manifest.verify_folder(tmp_path)
 
 
+@pytest.mark.heavy
 def test_each_binary_of_a_column_is_in_the_archive_once(outhaul: Outhaul) -> None:
     with zipfile.ZipFile(io.BytesIO(whole(outhaul, done(outhaul, exported(outhaul, "scans"))))) as found:
         for number in (1, 50, COUNT):
@@ -164,6 +168,7 @@ def test_binaries_are_the_same_from_postgresql(postgres_url: str, place: Path, t
     assert manifest.verify_folder(tmp_path / "out", deep=True) == ()
 
 
+@pytest.mark.heavy
 def test_only_some_are_copied_where_only_some_are_asked_for(outhaul: Outhaul) -> None:
     export = done(outhaul, exported(outhaul, "uploads", filters={"id_lteq": 3}))
     with zipfile.ZipFile(io.BytesIO(whole(outhaul, export))) as found:
