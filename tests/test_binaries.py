@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import sqlite3
 import subprocess
 import time
@@ -23,8 +24,8 @@ from outhaul import archive, binaries, manifest, unpacked
 from outhaul.app import Outhaul
 from outhaul.archive import Member
 from outhaul.blocks import Block
-from outhaul.catalog import Type
-from outhaul.errors import UnknownField, UnreadableValue, WrongValue
+from outhaul.catalog import Binary, Type
+from outhaul.errors import Misconfigured, UnknownField, UnreadableValue, WrongValue
 from outhaul.export import Draft, Export, Selection, Status
 from outhaul.plan import Column
 from tests import drafts
@@ -175,11 +176,15 @@ def test_only_some_are_copied_where_only_some_are_asked_for(outhaul: Outhaul) ->
         assert len([name for name in found.namelist() if name.startswith("files/")]) == 3
 
 
-@pytest.mark.parametrize("at", ["../shop.db", "/etc/passwd", "below", "gone.bin", "", "below/link", "a\0b"])
+OUTSIDE = ["../shop.db", "/etc/passwd", "below", "gone.bin", "", "below/link", "a\0b", "loop/a", "loop"]
+LINKED = ["aside/0001.bin", "below/link/0001.bin"]
+
+
+@pytest.mark.parametrize("at", [*OUTSIDE, *LINKED])
 def test_a_binary_that_is_no_file_of_the_folder_is_refused_by_its_row(place: Path, at: str) -> None:
-    link = place / "uploads" / "below" / "link"
-    if not link.is_symlink():
-        link.symlink_to(place / "shop.db")
+    for link, to in (("below/link", place / "shop.db"), ("loop", "loop"), ("aside", "below")):
+        with suppress(FileExistsError):
+            (place / "uploads" / link).symlink_to(to)
     node = replace(drafts.node("uploads"), binary=str(place / "uploads"))
     with pytest.raises(UnreadableValue, match="uploads 5000"):
         binaries._of_file(node, binaries.Binary("uploads", "5000", at.encode(), "x"))
@@ -192,6 +197,73 @@ def test_a_binary_that_changes_while_it_is_read_is_refused(tmp_path: Path) -> No
     (tmp_path / "large").write_bytes(b"x" * 3_000_000)
     with pytest.raises(UnreadableValue, match="changed"):
         list(data)
+
+
+@pytest.mark.parametrize("at", ["/{}/below/0001.bin", "below/../below/0001.bin"])
+def test_a_path_goes_down_only_even_if_it_would_come_back(place: Path, at: str) -> None:
+    node = replace(drafts.node("uploads"), binary=str(place / "uploads"))
+    path = at.format(place / "uploads").replace("//", "/")
+    with pytest.raises(UnreadableValue, match="outside"):
+        binaries._of_file(node, binaries.Binary("uploads", "1", path.encode(), "x"))
+
+
+def test_a_folder_that_becomes_a_link_while_a_path_is_walked_leads_nowhere(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for folder in ("uploads/below", "secret"):
+        (tmp_path / folder).mkdir(parents=True)
+        (tmp_path / folder / "a").write_bytes(folder.encode())
+    node = replace(drafts.node("uploads"), binary=str(tmp_path / "uploads"))
+    really = os.open
+
+    def swapping(path: Any, flags: int, **more: Any) -> int:
+        below = tmp_path / "uploads" / "below"
+        if Path(os.fsdecode(path)).name in {"a", "below"} and not below.is_symlink():
+            below.rename(tmp_path / "moved")
+            below.symlink_to(tmp_path / "secret")
+        return really(path, flags, **more)
+
+    monkeypatch.setattr(os, "open", swapping)
+    with pytest.raises(UnreadableValue, match="uploads 1 "):
+        binaries._of_file(node, binaries.Binary("uploads", "1", b"below/a", "x"))
+
+
+@pytest.mark.parametrize("size", [5, 3_000_000])
+def test_a_binary_that_is_still_being_written_is_refused(
+    size: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "a").write_bytes(bytes(size))
+    node = replace(drafts.node("uploads"), binary=str(tmp_path))
+    really = os.read
+
+    def growing(file: int, length: int) -> bytes:
+        with (tmp_path / "a").open("ab") as more:
+            more.write(b"more")
+        return really(file, length)
+
+    monkeypatch.setattr(os, "read", growing)
+    with pytest.raises(UnreadableValue, match="changed"):
+        list(binaries._of_file(node, binaries.Binary("uploads", "1", b"a", "x"))[1])
+
+
+def test_each_tenant_has_a_folder_of_its_own_where_the_catalog_says_so(tmp_path: Path) -> None:
+    with closing(sqlite3.connect(tmp_path / "shop.db")) as connection, connection:
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute(PATHS)
+    of_tenants = CATALOG.partition("[resources.scans]")[0].format(folder="/srv/{tenant}/uploads")
+    of_tenants = of_tenants.replace("[resources.uploads]", '[resources.uploads]\ntenant = "title"')
+    (tmp_path / "catalog.toml").write_text(of_tenants)
+    outhaul = of_shop(tmp_path)
+    draft = Draft((Selection("uploads", binaries=True),), ("json",), archive="all")
+    (node,) = outhaul.exports.plan(replace(US, tenant="acme", all_tenants=False), draft).selections
+    assert node.binary == "/srv/acme/uploads"
+    assert Binary("stored_as", "/srv/{tenant}/uploads").folder("a\0b") is None
+    for tenant in (None, "..", ".", "a/b"):
+        with pytest.raises(WrongValue, match="folder of its own"):
+            outhaul.exports.plan(replace(US, tenant=tenant), draft)
+    (tmp_path / "catalog.toml").write_text(of_tenants.replace("/{tenant}", "/.{tenant}"))
+    with pytest.raises(Misconfigured, match="whole step"):
+        of_shop(tmp_path)
 
 
 def test_an_export_with_a_binary_that_is_gone_fails_and_says_which(outhaul: Outhaul, place: Path) -> None:
@@ -220,6 +292,8 @@ def test_names_are_safe_and_differ() -> None:
     one, other = binaries.Binary("u", "a/b", b"", "x"), binaries.Binary("u", "a:b", b"", "x")
     assert one.member != other.member
     assert one.member.count("/") == 3
+    upper, lower = (binaries.Binary("u", key, b"", "x").member for key in ("AB", "ab"))
+    assert (lower, upper.casefold() != lower) == ("files/u/ab/x", True)
     steps = binaries.Binary("u", "7", b"", "../../etc/passwd").member.split("/")
     assert (steps[:3], len(steps)) == (["files", "u", "7"], 4)
     assert not {"", ".", ".."} & {*steps}
@@ -268,3 +342,13 @@ def test_keys_of_several_columns_are_told_apart() -> None:
     one, other = binaries._of_block(node, block)
     assert (one.name, other.name) == ("1", "2")
     assert one.key != other.key
+
+
+@pytest.mark.parametrize("row", [(b"a\xff", b"b", b"1", b"n"), (b"a", b"b", b"1", b"\xff")])
+def test_a_key_or_a_name_that_is_no_text_is_refused_by_its_row(row: tuple[bytes, ...]) -> None:
+    columns = (*COLUMNS, replace(COLUMNS[0], key="name"))
+    node = replace(drafts.node("u"), key=(drafts.ID, drafts.ID), columns=columns, binary="/a")
+    pairs = zip(columns, row, strict=True)
+    block = Block(1, {(column.key,): pa.array([value], pa.binary()) for column, value in pairs})
+    with pytest.raises(UnreadableValue, match=r"of u a(\\xff)?-b has"):
+        list(binaries._of_block(node, block))

@@ -10,7 +10,6 @@ import stat
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Literal, Protocol
 
 from outhaul import archive, deflate
@@ -25,6 +24,7 @@ FOLDER = "files"  # of the archive
 OBJECT = 64_000_000  # bytes from which no further binary is begun in an object
 MOST = 5_000  # binaries of one object
 AT_ONCE = 1 << 20
+FLAGS = os.O_RDONLY | os.O_CLOEXEC
 
 
 class Session(Protocol):
@@ -55,7 +55,7 @@ class Binary:
     def member(self) -> str:
         """What it is called in the archive; no two are alike, because their keys are not."""
         plain = safe(self.key)
-        if plain != self.key:
+        if plain != self.key or plain != plain.casefold():  # some disks take A and a for one name
             plain += f"-{_hash(self.key)}"
         return f"{FOLDER}/{safe(self.of)}/{plain}/{safe(self.name)}"
 
@@ -100,11 +100,20 @@ def _of_block(node: Node, block: Block) -> Iterator[Binary]:
         at = row[keys]
         if at is None:
             continue
-        own = [(one or b"").decode() for one in row[:keys]]
+        own = [_text(node, one or b"", row[:keys]) for one in row[:keys]]
         key = "-".join(own) if keys == 1 else f"{'-'.join(own)}-{_hash(chr(0).join(own))}"
         named = row[keys + 1] if len(row) > keys + 1 else None
-        name = named.decode() if named else _last(at) if node.binary else key
+        name = _text(node, named, row[:keys]) if named else _last(at) if node.binary else key
         yield Binary(node.stem or node.resource, key, at, name)
+
+
+def _text(node: Node, value: bytes, key: Iterable[bytes | None]) -> str:
+    """A part of the row's key, or the name of its binary, as a text."""
+    try:
+        return value.decode()
+    except UnicodeDecodeError:
+        told = "-".join((one or b"").decode(errors="backslashreplace") for one in key)
+        raise _unreadable(node, told, "has a key or a name that is no text") from None
 
 
 def _hash(text: str) -> str:
@@ -180,7 +189,7 @@ def _opened(node: Node, binary: Binary) -> tuple[archive.Member, Iterator[bytes]
         try:
             data = bytes.fromhex(binary.at.removeprefix(b"\\x").decode())
         except ValueError:
-            raise _unreadable(node, binary, "is no bytes") from None
+            raise _unreadable(node, binary.key, "is no bytes") from None
         return _member(binary, len(data), deflate.crc32(data)), iter([data])
     return _of_file(node, binary)
 
@@ -192,23 +201,24 @@ def _member(binary: Binary, length: int, crc32: int) -> archive.Member:
 def _of_file(node: Node, binary: Binary) -> tuple[archive.Member, Iterator[bytes]]:
     """What lies in the folder: read twice where it is large, because its CRC-32 stands before it."""
     try:
-        file = os.open(_place(node, binary), os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+        file = _found(node, binary)
         try:
             about = os.fstat(file)
             if not stat.S_ISREG(about.st_mode):
-                raise _unreadable(node, binary, "is no file")
+                raise _unreadable(node, binary.key, "is no file")
             first = b"".join(_read(file, min(about.st_size, AT_ONCE)))
             if about.st_size <= AT_ONCE:
+                _same(node, binary, file, about)
                 return _member(binary, len(first), deflate.crc32(first)), iter([first])
             crc = deflate.crc32(first)
             for piece in _read(file, about.st_size - len(first)):
                 crc = deflate.crc32(piece, crc)
             member = _member(binary, about.st_size, crc)
-            return member, _again(node, binary, member, os.dup(file))
+            return member, _again(node, binary, member, os.dup(file), about)
         finally:
             os.close(file)
     except OSError as error:
-        raise _unreadable(node, binary, f"cannot be read ({error.strerror})") from error
+        raise _unreadable(node, binary.key, f"cannot be read ({error.strerror})") from error
 
 
 def _read(file: int, length: int) -> Iterator[bytes]:
@@ -217,35 +227,57 @@ def _read(file: int, length: int) -> Iterator[bytes]:
         yield piece
 
 
-def _again(node: Node, binary: Binary, member: archive.Member, file: int) -> Iterator[bytes]:
+def _again(
+    node: Node, binary: Binary, member: archive.Member, file: int, about: os.stat_result
+) -> Iterator[bytes]:
     crc = length = 0
     try:
         os.lseek(file, 0, os.SEEK_SET)
         for piece in _read(file, member.length):
             crc, length = deflate.crc32(piece, crc), length + len(piece)
             yield piece
+        _same(node, binary, file, about)
     finally:
         os.close(file)
     if (crc, length) != (member.crc32, member.length):
-        raise _unreadable(node, binary, "has changed while it was read")
+        raise _changed(node, binary)
 
 
-def _place(node: Node, binary: Binary) -> Path:
-    """The file, which must not lie outside of the folder, whatever the row says."""
+def _same(node: Node, binary: Binary, file: int, about: os.stat_result) -> None:
+    """It is as it was before it was read."""
+    now = os.fstat(file)
+    if (now.st_size, now.st_mtime_ns) != (about.st_size, about.st_mtime_ns):
+        raise _changed(node, binary)
+
+
+def _found(node: Node, binary: Binary) -> int:
+    """The file, opened. It must not lie outside of the folder, whatever the row says and whoever moves what is on the
+    way: each step is taken from the one before it, and no link is followed."""
     assert node.binary
-    root = Path(node.binary).resolve()
+    steps = [step for step in binary.at.split(b"/") if step not in {b"", b"."}]
     if b"\0" in binary.at:
-        raise _unreadable(node, binary, "has a path that is none")
-    found = (root / os.fsdecode(binary.at)).resolve()
-    if not found.is_relative_to(root) or found == root:
-        raise _unreadable(node, binary, "lies outside of the folder")
-    return found
+        raise _unreadable(node, binary.key, "has a path that is none")
+    if not steps or b".." in steps or binary.at.startswith(b"/"):
+        raise _unreadable(node, binary.key, "lies outside of the folder")
+    folder = os.open(node.binary, FLAGS | os.O_DIRECTORY)
+    try:
+        for step in steps[:-1]:
+            within = os.open(step, FLAGS | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=folder)
+            os.close(folder)
+            folder = within
+        return os.open(steps[-1], FLAGS | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=folder)
+    finally:
+        os.close(folder)
 
 
-def _unreadable(node: Node, binary: Binary, what: str) -> UnreadableValue:
+def _changed(node: Node, binary: Binary) -> UnreadableValue:
+    return _unreadable(node, binary.key, "has changed while it was read")
+
+
+def _unreadable(node: Node, key: str, what: str) -> UnreadableValue:
     return UnreadableValue(
-        f"The binary of {node.resource} {binary.key} {what}.",
-        hint="Put it where the row says, or leave the row out by a filter.",
+        f"The binary of {node.resource} {key} {what}.",
+        hint="Put it where the row says, with no link on the way, or leave the row out by a filter.",
     )
 
 

@@ -87,14 +87,25 @@ class Whose:
     column: str
 
 
+TENANT = "{tenant}"
+
+
 @dataclass(frozen=True, slots=True)
 class Binary:
     """Where the binary of a row lies: at the path in `column` below the folder `place`, or, without a place, in the
-    column itself. `name`: the column of what it is called."""
+    column itself. `name`: the column of what it is called. A step TENANT of the folder is each tenant's own."""
 
     column: str
     place: str = ""
     name: str | None = None
+
+    def folder(self, tenant: str | None) -> str | None:
+        """The folder of one tenant; None for one that can have none."""
+        if TENANT not in self.place:
+            return self.place
+        if not tenant or tenant in {".", ".."} or "/" in tenant or "\0" in tenant:
+            return None
+        return self.place.replace(TENANT, tenant)
 
 
 @dataclass(frozen=True, slots=True)

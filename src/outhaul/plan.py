@@ -212,7 +212,7 @@ class _Asker:
             sort=self._sort(resource, asked.sort, (*where, "sort")),
             ceiling=self.caller.ceiling.least(resource.ceiling).otherwise(self.ceiling),
         )
-        root = _copied(root, resource, draft, where) if asked.binaries else root
+        root = _copied(root, resource, draft, self.caller.tenant, where) if asked.binaries else root
         self._check(root, where)
         return root
 
@@ -297,7 +297,7 @@ def _laid(node: Node, layout: tuple[layouts.Laid, ...] = ()) -> Node:
     return replace(node, where=where, layout=layout, children=tuple(map(_laid, node.children)))
 
 
-def _copied(root: Node, resource: Resource, draft: Draft, where: Where) -> Node:
+def _copied(root: Node, resource: Resource, draft: Draft, tenant: str | None, where: Where) -> Node:
     """The root, of which is read what names the binaries: its key, where each lies and what it is called."""
     found = resource.binary
     if draft.archive is None or found is None:
@@ -308,7 +308,11 @@ def _copied(root: Node, resource: Resource, draft: Draft, where: Where) -> Node:
     read = tuple(replace(_column(columns[name]), key=f"{n} {name}") for n, name in enumerate(names))
     of = columns[found.column]
     there = every(root.where, Test(of.column, of.type, of.native, "not_null", (), of.loose))
-    return replace(root, columns=read, children=(), sort=(), where=there, binary=found.place)
+    folder = found.folder(tenant)
+    if folder is None:
+        message = "Each tenant has a folder of its own for binaries, and this one has none."
+        raise WrongValue(message, where=(*where, "binaries"), wrong=resource.name)
+    return replace(root, columns=read, children=(), sort=(), where=there, binary=folder)
 
 
 def _row(node: Node) -> Iterator[Node]:

@@ -9,6 +9,7 @@ from typing import Any
 
 from outhaul.catalog import (
     SCOPES,
+    TENANT,
     Binary,
     Catalog,
     Field,
@@ -255,6 +256,8 @@ class _Trim:
             raise self.file.fault(place, "it needs `folder` and `path`, or `column`.")
         if written.folder is not None and not Path(written.folder).is_absolute():
             raise self.file.fault((*place, "folder"), "it must begin at the root.", wrong=written.folder)
+        if any(TENANT in step != TENANT for step in (written.folder or "").split("/")):
+            raise self.file.fault((*place, "folder"), f"{TENANT} must be a whole step of it.")
         if not resource.key:
             raise self.file.fault(place, "without a unique key nothing tells binaries apart.")
         column = self._column(resource, written.path or written.column or "", place)
