@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from outhaul.catalog import Catalog, Hidden, Resource, Whose
+from outhaul.catalog import Binary, Catalog, Hidden, Resource, Whose
 from outhaul.ceilings import Ceiling
 from tests.catalogs import SHOP
 
@@ -31,6 +31,7 @@ CHANGES: dict[str, Any] = {
     "description": "All that was bought",
     "distant": True,
     "ceiling": Ceiling(records=1),
+    "binary": Binary("file", "/srv/uploads"),
 }
 
 

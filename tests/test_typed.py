@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 
 import pyarrow as pa
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from outhaul.catalog import Type
@@ -156,6 +156,7 @@ rows = st.fixed_dictionaries(
 )
 
 
+@settings(suppress_health_check=[HealthCheck.too_slow])  # which a busy machine is
 @given(st.lists(st.lists(rows, max_size=5), max_size=4))
 def test_an_array_that_grew_is_that_of_all_its_pieces(pieces: list[list[dict[str, Any]]]) -> None:
     grown = Grown(NESTED)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import httpx
 import pytest
@@ -78,7 +79,7 @@ def paths(resource: str, depth: int) -> Iterator[tuple[tuple[str, ...], str]]:
 def service(
     request: pytest.FixtureRequest, filled: Callable[[str, Shop], str], room: Path
 ) -> Iterator[Service]:
-    home = room / f"service-{request.param}"
+    home = room / f"service-{request.param}-{uuid4().hex}"  # a parameter may come again
     home.mkdir()
     url = filled(request.param, SHOP)
     catalog = home / "catalog.toml"

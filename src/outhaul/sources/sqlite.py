@@ -52,6 +52,8 @@ def count(url: str, node: Node, timeout: float) -> int | None:
     except sqlite3.OperationalError as error:
         if time.monotonic() >= deadline:
             return None
+        if str(error) == "interrupted":  # by Ctrl-C, which a progress handler cannot let through
+            raise KeyboardInterrupt from error
         if "locked" in str(error):
             raise SourceBusy(f"Somebody else is writing to the SQLite file: {error}.") from error
         raise SourceAway(f"The SQLite file cannot be read: {error}.") from error

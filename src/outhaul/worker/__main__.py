@@ -34,6 +34,8 @@ def main() -> None:
     """Run deliveries, a JSON line each on standard input after one of configuration, until it ends; write a line
     whenever idle."""
     os.umask(0o077)
+    # Arrow has handlers of its own while it parses, and a call to end that came to them was lost now and then.
+    pa.enable_signal_handlers(False)
     # Arrow's default allocator keeps what columns of changing sizes leave behind: a third more at the peak.
     if "jemalloc" in pa.supported_memory_backends():
         pa.set_memory_pool(pa.jemalloc_memory_pool())
