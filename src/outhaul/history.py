@@ -29,26 +29,26 @@ class History:
         return self._ledger.told(self._sight(caller), names, of, asked)
 
     def before(
-        self, caller: Caller, names: Sequence[str], of: str | None, *, limit: int, before: int | None
+        self, caller: Caller, names: Sequence[str], of: str | None, *, limit: int, before: str | None
     ) -> tuple[Event, ...]:
-        """The same by a cursor: what has happened before the event of that number, None for the newest."""
+        """The same by a cursor: what has happened before the event that is known by this, None for the newest."""
         return self._ledger.told_before(self._sight(caller), names, of, limit, before)
 
-    def get(self, caller: Caller, names: Sequence[str], event_id: int) -> Event:
+    def get(self, caller: Caller, names: Sequence[str], public: str) -> Event:
         """One event; NotFound."""
-        return _there(self._ledger.told_once(self._sight(caller), names, event_id), event_id)
+        return _there(self._ledger.told_once(self._sight(caller), names, public), public)
 
-    def amend(self, caller: Caller, names: Sequence[str], event_id: int, changes: Mapping[str, Any]) -> Event:
+    def amend(self, caller: Caller, names: Sequence[str], public: str, changes: Mapping[str, Any]) -> Event:
         """Change `reference`, `reference_origin` or `metadata` of one event; NotFound."""
         self._may_change(caller)
-        return _there(self._ledger.amend_event(self._sight(caller), names, event_id, changes), event_id)
+        return _there(self._ledger.amend_event(self._sight(caller), names, public, changes), public)
 
     def several(self, caller: Caller, names: Sequence[str], ids: Collection[int]) -> Mapping[int, Event]:
-        """Those of these events that are there, by id."""
+        """Those of the events of these numbers that are there, by number."""
         return self._ledger.told_each(self._sight(caller), names, ids)
 
 
-def _there(found: Event | None, event_id: int) -> Event:
+def _there(found: Event | None, public: str) -> Event:
     if found is None:
-        raise NotFound("There is no such event.", wrong=str(event_id))
+        raise NotFound("There is no such event.", wrong=public)
     return found

@@ -121,10 +121,10 @@ class Webhooks:
         _may(caller)
         return self._ledger.last_callbacks(caller.tenant, of, ids, each, most)
 
-    def tried(self, caller: Caller, callback_id: int) -> Callback:
+    def tried(self, caller: Caller, public: str) -> Callback:
         """One try; NotFound, also when it is no longer kept."""
         _may(caller)
-        return self._ledger.callback(callback_id, caller.tenant)
+        return self._ledger.callback(public, caller.tenant)
 
     def trigger(self, caller: Caller, event: Event) -> None:
         """Tell of an event once more whoever of the caller's tenant would be told of it now."""
@@ -168,7 +168,7 @@ class Courier:
             return True
         over = self._ledger.missed(delivery, status, str(why), payload)
         end = "; it is given up" if over else ""
-        log.warning("event %s to webhook %s: %s%s", delivery.event.id, delivery.webhook.id, why, end)
+        log.warning("event %s to webhook %s: %s%s", delivery.event.public, delivery.webhook.id, why, end)
         return True
 
     def _sent(self, delivery: Sending) -> tuple[int | None, str | None, str | None]:

@@ -23,7 +23,7 @@ KINDS = [
 
 
 def event(name: str, **data: object) -> Event:
-    return Event(1, "x", name, NOW, "k1", dict(data))
+    return Event(1, "x", "x", name, NOW, "k1", dict(data))
 
 
 def test_every_status_has_words_and_can_be_filtered_by() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -32,7 +33,7 @@ def golden(name: str) -> Any:
 
 
 def told(name: str, who: str = "someone", **data: Any) -> Event:
-    return Event(7, "XAyRWNUzyN", name, NOON, who, data, "xRRkjDFafe")
+    return Event(7, "vKzxQhLmRd", "XAyRWNUzyN", name, NOON, who, data, "xRRkjDFafe")
 
 
 @pytest.mark.parametrize(("kind", "file"), [("event_stores", "event_store"), ("versions", "version")])
@@ -182,6 +183,13 @@ def test_events_and_versions_have_numbered_pages(asker: Asker, export_id: str) -
     }
 
 
+def test_what_happened_is_known_by_ids_that_count_nothing(asker: Asker, export_id: str) -> None:
+    for kind, shape in (("events", "{}"), ("versions", "{}"), ("event_stores", "[0-9]{{13}}-{}")):
+        known = [one["id"] for one in stores(asker, f"/exports/{export_id}/{kind}")]
+        assert known
+        assert all(re.fullmatch(shape.format("[A-Za-z]{10}"), one) for one in known), known
+
+
 def test_events_and_versions_are_filtered_and_sorted(asker: Asker, export_id: str) -> None:
     path = f"/exports/{export_id}/events?filter[q][name_in]=exports.create,exports.fail"
     (made,) = stores(asker, path)
@@ -189,7 +197,7 @@ def test_events_and_versions_are_filtered_and_sorted(asker: Asker, export_id: st
     both = stores(asker, f"/exports/{export_id}/relationships/events?sort=name")
     assert both[0]["id"] == made["id"]
     changes = f"/versions?filter[q][resource_id_eq]={export_id}&filter[q][event_eq]=update"
-    found = [int(one["id"]) for one in stores(asker, f"{changes}&sort=id")]
+    found = [one["attributes"]["created_at"] for one in stores(asker, f"{changes}&sort=id")]
     assert len(found) == 3
     assert found == sorted(found)
     page = asker.call("GET", f"{changes}&page[size]=2").json()

@@ -20,7 +20,7 @@ from outhaul.ledger.callbacks import record
 from outhaul.ledger.tables import callbacks, metadata
 from tests import drafts
 from tests.served import Asker
-from tests.wire.test_callbacks import House, created, hook, housed
+from tests.wire.test_callbacks import House, created, hook, housed, number
 
 
 @pytest.fixture
@@ -45,7 +45,7 @@ def asked_of(outhaul: Outhaul, call: Callable[[], httpx.Response]) -> tuple[http
 
 def crowd(house: House, asker: Asker, hooks: int, tries: int) -> list[str]:
     """Webhooks that were told of two events again and again; their ids."""
-    event = [int(created(asker)) for _ in range(2)]
+    event = [number(house, created(asker)) for _ in range(2)]
     made = [hook(asker, house.receiver.url) for _ in range(hooks)]
     rows = [
         {"webhook": one, "event": event[n % 2], "url": house.receiver.url, "status": 200}
@@ -134,10 +134,10 @@ def test_an_event_is_noted_by_whoever_sees_it_on_every_ledger(ledger: Ledger) ->
     (event,) = ledger.events(drafts.create(ledger).id)
     noted = {"reference": "r", "metadata": {"a": 1}}
     for sight in (Sight("other"), Sight("acme", ("companies",))):
-        assert ledger.amend_event(sight, ("created",), event.id, noted) is None
-    assert ledger.amend_event(Sight("acme"), ("failed",), event.id, noted) is None
+        assert ledger.amend_event(sight, ("created",), event.public, noted) is None
+    assert ledger.amend_event(Sight("acme"), ("failed",), event.public, noted) is None
     assert ledger.events(event.export) == (event,)
-    found = ledger.amend_event(Sight("acme", ("orders",)), ("created",), event.id, noted)
+    found = ledger.amend_event(Sight("acme", ("orders",)), ("created",), event.public, noted)
     assert found
     assert (found.reference, found.reference_origin, found.metadata) == ("r", None, {"a": 1})
     assert found.updated_at

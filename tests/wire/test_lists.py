@@ -146,7 +146,7 @@ def test_a_sparse_fieldset_shows_what_it_names_and_nothing_else() -> None:
 
 
 def test_a_relationship_has_data_only_when_it_is_included() -> None:
-    event = Event(7, "XAyRWNUzyN", "created", NOON, "someone", {}, EXPORT.tenant)
+    event = Event(7, "vKzxQhLmRd", "XAyRWNUzyN", "created", NOON, "someone", {}, EXPORT.tenant)
     whole = render.resource(EXPORT, ATTACHED, SETTING)
     assert all("data" not in one for one in whole["relationships"].values())
     assert history.resource("events", event, SETTING) == golden("included_event")

@@ -24,9 +24,10 @@ LARGEST = 16 << 10  # bytes of that; of what is larger nothing is kept, since a 
 @dataclass(frozen=True, slots=True)
 class Callback:
     """One try. `status`: of the answer, None when there was none; `why`: it was not taken, None when it was.
-    `payload`: what was sent, None when it is not kept."""
+    `payload`: what was sent, None when it is not kept. `id` and `public`: as of an event."""
 
     id: int
+    public: str
     webhook: str
     event: int
     url: str
@@ -67,13 +68,13 @@ class Callbacks(Told):
         with self._read() as read:
             return tuple(map(_callback, read.execute(wanted.order_by(callbacks.c.id.desc()).limit(most))))
 
-    def callback(self, callback_id: int, tenant: str | None) -> Callback:
+    def callback(self, public: str, tenant: str | None) -> Callback:
         """NotFound when it is not there, or no longer."""
         with self._read() as read:
-            wanted = _shown().where(callbacks.c.id == callback_id, *_seen(tenant))
+            wanted = _shown().where(callbacks.c.public == public, *_seen(tenant))
             row = read.execute(wanted).one_or_none()
         if row is None:
-            raise NotFound("There is no such callback.", wrong=str(callback_id))
+            raise NotFound("There is no such callback.", wrong=public)
         return _callback(row)
 
 
@@ -115,6 +116,7 @@ def _shown() -> sa.Select[Any]:
 def _callback(row: Any) -> Callback:
     return Callback(
         id=row.id,
+        public=row.public,
         webhook=row.webhook,
         event=row.event,
         url=row.url,

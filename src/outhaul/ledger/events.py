@@ -27,9 +27,11 @@ class Event:
     """`name`: created amended started planned remade interrupted resumed completed failed expired removed, and
     downloaded, which changes nothing; of OF_WEBHOOKS, and then `export` is the webhook. `data["changed"]`: what callers
     see of a change, `{name: [before, after]}` in our names; `data["by"]`: what its token said of an application and its
-    owner. `reference`, `reference_origin` and `metadata`: what somebody has added, at `updated_at`."""
+    owner. `reference`, `reference_origin` and `metadata`: what somebody has added, at `updated_at`. `id`: its number,
+    which counts those of all tenants; `public`: what it is known by to those who ask."""
 
     id: int
+    public: str
     export: str
     name: str
     at: datetime
@@ -60,6 +62,7 @@ class Events(Database):
 def event_of(row: Any) -> Event:
     return Event(
         id=row.id,
+        public=row.public,
         export=row.export,
         name=row.name,
         at=moment(row.at),

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import secrets
-import string
 from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, asdict, fields
 from functools import lru_cache
@@ -33,6 +31,7 @@ from outhaul.ledger import states
 from outhaul.ledger.clock import now
 from outhaul.ledger.database import moved
 from outhaul.ledger.events import OURSELVES, Who, tell
+from outhaul.ledger.ids import fresh
 from outhaul.ledger.parts import part_of
 from outhaul.ledger.progress import shown, shown_export
 from outhaul.ledger.snapshots import Snapshots
@@ -40,7 +39,6 @@ from outhaul.ledger.states import LONE
 from outhaul.ledger.tables import artifacts, exports, fragments, parts, reads, snapshots
 from outhaul.plan import Plan
 
-ID_LENGTH = 10  # of 52 letters: as long as the ids of the APIs that we answer for
 AMENDABLE = frozenset({"reference", "reference_origin", "metadata"})
 NAMES = sa.select(artifacts.c.name).where(artifacts.c.export == LONE).order_by(artifacts.c.n)
 
@@ -80,7 +78,7 @@ class Exports(Snapshots):
         }
         read = sorted({node.resource for root in plan.selections for _, node in plans.places(root)})
         while True:
-            export_id = "".join(secrets.choice(string.ascii_letters) for _ in range(ID_LENGTH))
+            export_id = fresh()
             try:
                 with self._write("create" if most else None) as write:
                     _room(write, caller.tenant, most)

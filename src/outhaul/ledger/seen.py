@@ -194,7 +194,7 @@ def _events(view: View) -> sa.CTE:
     """The events that are shown, under the names that they are shown by."""
     shown = sa.select(
         events.c.export,
-        sa.cast(events.c.id, sa.Text).label("id"),
+        events.c.public.label("id"),
         sa.case(dict(view.events), value=events.c.name).label("name"),
         micros(events.c.at).label("created_at"),
         micros(sa.func.coalesce(events.c.updated_at, events.c.at)).label("updated_at"),

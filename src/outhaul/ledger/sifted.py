@@ -83,7 +83,7 @@ def sifted_webhooks(lens: Lens, dialect: sa.Dialect) -> Sifted:
 def sifted_callbacks(lens: Lens, dialect: sa.Dialect) -> Sifted:
     """The table `callbacks`; `status` is text, as it is shown."""
     shown = {
-        "id": Shown(Type.TEXT, sa.cast(callbacks.c.id, sa.Text), callbacks.c.id),
+        "id": Shown(Type.TEXT, callbacks.c.public, callbacks.c.id),
         "url": Shown(Type.TEXT, callbacks.c.url),
         "status": Shown(Type.TEXT, sa.cast(callbacks.c.status, sa.Text)),
         "why": Shown(Type.TEXT, callbacks.c.why),
@@ -102,7 +102,7 @@ def _sifted(table: str, columns: dict[str, Shown], lens: Lens, dialect: sa.Diale
 def _event(lens: Lens) -> dict[str, Shown]:
     updated = sa.func.coalesce(events.c.updated_at, events.c.at)
     return {
-        "id": Shown(Type.TEXT, sa.cast(events.c.id, sa.Text), events.c.id),
+        "id": Shown(Type.TEXT, events.c.public, events.c.id),
         "export": Shown(Type.TEXT, events.c.export),
         "name": Shown(Type.TEXT, _word(lens.words, events.c.name)),
         "kind": Shown(Type.TEXT, _word(lens.kinds, events.c.name)),

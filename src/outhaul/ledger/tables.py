@@ -7,6 +7,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from outhaul.ledger.clock import now
+from outhaul.ledger.ids import fresh
 
 metadata = sa.MetaData(
     naming_convention={
@@ -29,6 +30,11 @@ def _of_export() -> sa.Column[str]:
 
 def _needed(name: str, kind: Any, default: Any = None) -> sa.Column[Any]:
     return sa.Column(name, kind, nullable=False, default=default)
+
+
+def _public() -> sa.Column[str]:
+    """What a row is known by to those who ask: its number would tell how many others there are."""
+    return sa.Column("public", sa.Text, default=fresh)
 
 
 def _path() -> sa.Column[str]:
@@ -230,7 +236,9 @@ events = sa.Table(
     sa.Column("reference", sa.Text),
     sa.Column("reference_origin", sa.Text),
     sa.Column("metadata", Data),
+    _public(),
     sa.Index("ix_events_export", "export", "id"),
+    sa.Index("ix_events_public", "public", unique=True),
     sa.Index("ix_events_tenant", "tenant", "id"),
 )
 
@@ -316,6 +324,8 @@ callbacks = sa.Table(
     sa.Column("why", sa.Text),  # it was not taken
     _needed("at", Time, now()),
     sa.Column("payload", sa.Text),  # what was sent, of the last few
+    _public(),
+    sa.Index("ix_callbacks_public", "public", unique=True),
     sa.Index("ix_callbacks_webhook", "webhook", "id"),
     sa.Index("ix_callbacks_event", "event", "id"),
     sqlite_autoincrement=True,  # or the number of one that is gone would be another's

@@ -34,28 +34,32 @@ class Told(Tokens):
             return tuple(event_of(row) for row in read.execute(page)), total
 
     def told_before(
-        self, sight: Sight, names: Sequence[str], export_id: str | None, limit: int, before: int | None
+        self, sight: Sight, names: Sequence[str], export_id: str | None, limit: int, before: str | None
     ) -> tuple[Event, ...]:
-        """As many events as that, from the one that follows `before` on; None: from the newest on."""
+        """As many events as that, from the one that follows `before` on; None: from the newest on. None follow an event
+        that there is not."""
         wanted = _wanted(sight, names, export_id)
         if before is not None:
-            wanted.append(events.c.id < before)
+            cursor = events.alias()
+            wanted.append(
+                events.c.id < sa.select(cursor.c.id).where(cursor.c.public == before).scalar_subquery()
+            )
         with self._read() as read:
             found = sa.select(events).where(*wanted).order_by(events.c.id.desc()).limit(limit)
             return tuple(event_of(row) for row in read.execute(found))
 
-    def told_once(self, sight: Sight, names: Sequence[str], event_id: int) -> Event | None:
-        """One event; None when there is none of this id, or it is out of sight."""
-        wanted = sa.select(events).where(events.c.id == event_id, *_wanted(sight, names, None))
+    def told_once(self, sight: Sight, names: Sequence[str], public: str) -> Event | None:
+        """One event; None when there is none that is known by this, or it is out of sight."""
+        wanted = sa.select(events).where(events.c.public == public, *_wanted(sight, names, None))
         with self._read() as read:
             row = read.execute(wanted).one_or_none()
             return None if row is None else event_of(row)
 
     def amend_event(
-        self, sight: Sight, names: Sequence[str], event_id: int, changes: Mapping[str, Any]
+        self, sight: Sight, names: Sequence[str], public: str, changes: Mapping[str, Any]
     ) -> Event | None:
         """Set `reference`, `reference_origin` or `metadata` of an event; None as above."""
-        ours = [events.c.id == event_id, *_wanted(sight, names, None)]
+        ours = [events.c.public == public, *_wanted(sight, names, None)]
         amended = events.update().where(*ours).values(updated_at=now(), **changes).returning(events)
         with self._write() as write:
             row = write.execute(amended).one_or_none()

@@ -30,9 +30,9 @@ def callback(one: Callback, setting: render.Setting, shape: query.Shape = render
         "updated_at": time(one.at),
         **NOTHING,
     }
-    own = f"{setting.base}/event_callbacks/{quote(str(one.id), safe='')}"
+    own = f"{setting.base}/event_callbacks/{quote(one.public, safe='')}"
     return {
-        "id": str(one.id),
+        "id": one.public,
         "type": "event_callbacks",
         "links": {"self": own},
         "attributes": {

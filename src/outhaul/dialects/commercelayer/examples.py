@@ -48,6 +48,7 @@ EXPORT = Export(
 )
 CHANGED = Event(
     id=7,
+    public="vKzxQhLmRd",
     export=ID,
     name="interrupted",
     at=NOON,
@@ -76,7 +77,9 @@ WEBHOOK = Webhook(
     metadata={"foo": "bar"},
 )
 SENT = '{"data":{"id":"XAyRWNUzyN","type":"exports"}}'
-CALLBACK = Callback(7, ID, 7, "https://example.com/hooks", 500, "status 500", NOON, ORGANIZATION, SENT)
+CALLBACK = Callback(
+    7, "nPwTbYcGsE", ID, 7, "https://example.com/hooks", 500, "status 500", NOON, ORGANIZATION, SENT
+)
 CALLER = Caller("BdbDWhLdnp", "warehouse", ORGANIZATION, application={"kind": "integration", "public": False})
 REFUSALS: Mapping[int, core.OuthaulError] = {
     400: errors.ParamMissing("The required parameter, data, is missing."),

@@ -57,10 +57,9 @@ OURSELVES = "outhaul"  # in whose name the ledger tells of what nobody has asked
 
 def identifier(kind: str, told: Event) -> dict[str, str]:
     """Type and id; an event store's id begins with its time in milliseconds."""
-    number = str(told.id)
     return {
         "type": kind,
-        "id": f"{int(told.at.timestamp() * 1000)}-{number}" if kind == "event_stores" else number,
+        "id": f"{int(told.at.timestamp() * 1000)}-{told.public}" if kind == "event_stores" else told.public,
     }
 
 

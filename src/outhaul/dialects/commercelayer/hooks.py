@@ -91,7 +91,7 @@ def letter(
         "Content-Type": MEDIA_TYPE,
         "X-CommerceLayer-Topic": render.EVENTS[message.event.name],
         "X-CommerceLayer-Signature": base64.b64encode(signed).decode(),
-        "X-Outhaul-Event": str(message.event.id),
+        "X-Outhaul-Event": message.event.public,
     }
 
 

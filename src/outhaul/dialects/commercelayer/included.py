@@ -64,7 +64,9 @@ class Inclusion:
         return {"type": kind, "id": known}
 
     def _id(self, kind: str, one: Any) -> str:
-        return history.identifier(kind, one)["id"] if kind in history.NAMES else str(one.id)
+        if kind in history.NAMES:
+            return history.identifier(kind, one)["id"]
+        return str(one.public if kind == "event_callbacks" else one.id)
 
     def happened(self, kind: str, items: Sequence[Any]) -> Groups:
         told = self.exports.events(items, history.NAMES[kind], LIMIT + 1)

@@ -30,7 +30,7 @@ FILTERS = {
     "webhooks": {"circuit_state_eq": "open"},
     "event_callbacks": {"response_code_not_eq": "200"},
 }
-IDS = {"events": r"\d{1,18}", "versions": r"\d{1,18}", "event_stores": query.CURSOR.pattern}
+IDS = dict.fromkeys(("events", "versions"), query.EVENT.pattern) | {"event_stores": query.CURSOR.pattern}
 INCLUDED = f"The newest {included.MOST} for each resource; more than {included.LIMIT:,} in all are refused."
 NEAR = f"The newest {included.MOST} of each; what lies further off is included by calls that read."
 CHANGED = ("exports", "events", "webhooks")

@@ -144,9 +144,10 @@ FIELDS = {
     "webhooks": (*WEBHOOK_ATTRIBUTES, *RELATED["webhooks"]),
     "event_callbacks": (*CALLBACK_ATTRIBUTES, *RELATED["event_callbacks"]),
 }
+EVENT = re.compile(r"[A-Za-z0-9]{10,16}")  # what an event, a version or a callback is known by
 CURSOR = re.compile(
-    r"\d{1,16}-(\d{1,18})", re.ASCII
-)  # an event store's id: when, and the number of the event
+    rf"[0-9]{{1,16}}-({EVENT.pattern})"
+)  # an event store's id: when, and what its event is known by
 FILTER = re.compile(r"filter\[q\]\[(.+)\]", re.DOTALL)
 Query = Iterable[tuple[str, str]]
 
@@ -183,7 +184,7 @@ class Asked:
     order: Order = NEWEST
     shape: Shape = Shape()
     kept: tuple[tuple[str, str], ...] = ()
-    after: int | None = None  # the event that a cursor stands on
+    after: str | None = None  # what the event is known by that a cursor stands on
 
     def stretch(self, lens: Lens) -> Stretch:
         """The same in core words, of events or webhooks."""
@@ -234,23 +235,24 @@ def shape(query: Query, kind: str = "exports", *, whole: bool = True, changes: b
     return Shape(fields, include)
 
 
-def event_number(kind: str, resource_id: str) -> int | None:
-    """The number of the event behind an id of this kind; None when it can be none."""
-    found = CURSOR.fullmatch(resource_id) if kind == "event_stores" else None
-    text = found[1] if found else resource_id if kind != "event_stores" else ""
-    return int(text) if text.isascii() and text.isdigit() and len(text) <= 18 else None
+def event_key(kind: str, resource_id: str) -> str | None:
+    """What the event behind an id of this kind is known by; None when it can be none."""
+    if kind == "event_stores":
+        found = CURSOR.fullmatch(resource_id)
+        return found[1] if found else None
+    return resource_id if EVENT.fullmatch(resource_id) else None
 
 
-def _cursor(value: str) -> int:
-    number = event_number("event_stores", value)
-    if number is None:
+def _cursor(value: str) -> str:
+    public = event_key("event_stores", value)
+    if public is None:
         raise errors.InvalidPageValue(
             f"{value[:200]} is not a valid value for after page parameter.",
             hint="The id of an event store; links.next has it.",
             where=("page[after]",),
             wrong=value[:200],
         )
-    return number
+    return public
 
 
 def reached(kind: str) -> set[str]:

@@ -46,8 +46,8 @@ router = APIRouter(dependencies=[Depends(acceptable)])
 
 def event(exports: Exports, caller: Caller, kind: str, event_id: str) -> Event:
     """The event behind an id of this kind; NotFound."""
-    number = query.event_number(kind, event_id)
-    found = None if number is None else exports.history.get(caller, history.NAMES[kind], number)
+    public = query.event_key(kind, event_id)
+    found = None if public is None else exports.history.get(caller, history.NAMES[kind], public)
     if found is None or history.identifier(kind, found)["id"] != event_id:
         raise NotFound("There is no such event.", wrong=event_id[:40])
     return found
@@ -55,10 +55,10 @@ def event(exports: Exports, caller: Caller, kind: str, event_id: str) -> Event:
 
 def callback(exports: Exports, caller: Caller, callback_id: str) -> Callback:
     """The callback of an id; NotFound."""
-    number = query.event_number("event_callbacks", callback_id)
-    if number is None or str(number) != callback_id:
+    public = query.event_key("event_callbacks", callback_id)
+    if public is None:
         raise NotFound("There is no such callback.", wrong=callback_id[:40])
-    return exports.webhooks.tried(caller, number)
+    return exports.webhooks.tried(caller, public)
 
 
 def single(inclusion: Inclusion, kind: str, one: Any, status: int = 200) -> Document:
@@ -120,7 +120,7 @@ def update(request: Request, caller: SignedIn, event_id: str, given: Body) -> Do
     if triggered:
         exports.webhooks.trigger(caller, found)
     if changes:
-        found = exports.history.amend(caller, history.NAMES["events"], found.id, changes)
+        found = exports.history.amend(caller, history.NAMES["events"], found.public, changes)
     return single(Inclusion(exports, caller, shape, setting), "events", found)
 
 
@@ -145,12 +145,15 @@ def _change(request: Request, caller: Caller, way: Way, *, whole: bool) -> Docum
     exports = exports_of(request)
     if way.kind == "event_callbacks":
         number = callback(exports, caller, placed(request)).event
-        found = exports.history.get(caller, history.NAMES[way.target], number)
+        told = exports.history.several(caller, history.NAMES[way.target], [number])
+        if number not in told:
+            raise NotFound("There is no such event.")
+        found = told[number]
     else:
         found = event(exports, caller, way.kind, placed(request))
     shown = history.resource(way.target, found, setting, wanted.shape)
     known = shown if whole else dict(history.identifier(way.target, found))
-    data = [known] if wanted.after is None or found.id < wanted.after else []
+    data = [known] if wanted.after is None else []
     return Document(history.following(data, None, wanted, setting, under(request)))
 
 
@@ -164,7 +167,7 @@ def _hook(request: Request, caller: Caller, way: Way, *, whole: bool) -> Documen
 
 
 def _known(kind: str, one: Any) -> dict[str, Any]:
-    return {"type": kind, "id": str(one.id)}
+    return {"type": kind, "id": str(one.public if kind == "event_callbacks" else one.id)}
 
 
 def placed(request: Request) -> str:
