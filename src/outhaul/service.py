@@ -218,9 +218,9 @@ class Exports:
         *paths, proof = self._signed(caller, export, (*made, MANIFEST), self._terms.link_lifetime)
         return Links(tuple(paths), proof)
 
-    def link(self, caller: Caller, export: Export, name: str, lifetime: timedelta) -> str:
-        """A signed link to one file of a completed export, as a path below the public address."""
-        return self._signed(caller, export, (name,), lifetime)[0]
+    def link(self, caller: Caller, export: Export, name: str, lifetime: timedelta | None = None) -> str:
+        """A signed link to one file of a completed export, as a path below the public address; nothing is looked up."""
+        return self._signed(caller, export, (name,), lifetime or self._terms.link_lifetime)[0]
 
     def _signed(
         self, caller: Caller, export: Export, names: Sequence[str], lifetime: timedelta

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+import sqlalchemy as sa
 
+from outhaul.dialects.rebilly import ids
+from outhaul.ledger.tables import Size, artifacts, exports
 from tests.organizations import Organization, becomes, place_of
 from tests.served import Asker, of_shop, served
 
@@ -50,6 +54,53 @@ def test_lists_are_paged_filtered_and_sorted(listed: tuple[Organization, list[st
         one for one in newest if times[one] <= moment
     ]
     assert organization.ids(filter="createdTime:2020-01-01T00:00:00Z..2021-01-01T00:00:00Z") == []
+
+
+def test_a_list_asks_as_often_however_many_exports_and_ids_there_are(
+    listed: tuple[Organization, list[str]],
+) -> None:
+    organization, made = listed
+    asked: list[str] = []
+    ledger = organization.outhaul.ledger
+    sa.event.listen(ledger._reader, "before_cursor_execute", lambda *told: asked.append(told[2]))
+
+    def questions(**query: Any) -> int:
+        asked.clear()
+        assert organization.ids(**query)
+        return len(asked)
+
+    with ledger._write() as write:
+        write.execute(exports.update().values(status="completed", completed_at=exports.c.created_at))
+    assert questions(limit=1) == questions() > 0
+    some = ";".join(f"id:!{one}" for one in made[1:])
+    assert questions(filter=f"id:!{made[0]}") == questions(filter=some)
+    assert questions(filter=f"id:{made[0]}") == questions(filter=f"id:{','.join(made)};fileId:!x")
+
+
+def test_a_file_of_a_list_has_a_link_of_its_own(listed: tuple[Organization, list[str]]) -> None:
+    organization, made = listed
+    ledger = organization.outhaul.ledger
+    with ledger._write() as write:
+        write.execute(exports.update().values(status="completed", completed_at=exports.c.created_at))
+        (own,) = write.execute(exports.select().where(exports.c.id == ids.ledger_id(made[2], ids.EXPORT)))
+        row = {one.name: 0 for one in artifacts.c if isinstance(one.type, sa.Integer | Size)}
+        row |= {one.name: "zip" for one in artifacts.c if isinstance(one.type, sa.Text)}
+        write.execute(artifacts.insert().values(row | {"export": own.id, "layout": []}))
+    shown = {one["id"]: one for one in organization.call("GET", "/organization-exports").json()}
+    linked = [one for one in made if any(at["rel"] == "signedLink" for at in shown[one]["_links"])]
+    assert linked == [one for one in made if shown[one]["fileId"]] == [made[2]]
+    file = shown[made[2]]["fileId"]
+    assert organization.ids(filter=f"fileId:{file},x") == [made[2]]
+    assert organization.ids(filter=f"fileId:!{file};id:!{made[0]}") == [made[4], made[3], made[1]]
+
+
+def test_more_than_a_hundred_ids_are_refused_however_many_filters_they_are_in(
+    listed: tuple[Organization, list[str]],
+) -> None:
+    organization, _ = listed
+    for many in (";".join(f"id:x{n}" for n in range(101)), ";".join(["id:a,b"] * 2 + ["fileId:!x"])):
+        answer = organization.call("GET", "/organization-exports", params={"filter": many})
+        assert answer.status_code == (422 if "x100" in many else 200), answer.text
 
 
 def test_a_page_tells_where_it_is_and_of_how_many(listed: tuple[Organization, list[str]]) -> None:

@@ -15,7 +15,7 @@ from outhaul.errors import Malformed, NotAllowed, WrongValue
 from outhaul.export import Draft, Selection
 
 LIMIT, LARGEST = 100, 1_000  # of `limit`; Rebilly: "limit 0 to 1000, offset 0 to 1000"
-VALUES = 100  # of one filter
+VALUES = 100  # of one filter, and ids of all filters together
 TIMES: Mapping[str, str] = {
     "createdTime": "created_at",
     "updatedTime": "updated_at",
@@ -152,6 +152,7 @@ class _Narrowed:
     def __init__(self) -> None:
         self.ids: list[frozenset[str]] = []
         self.others: set[str] = set()
+        self._count = 0  # of ids
         self.statuses: frozenset[str] | None = None
         self.times: dict[str, Any] = {}
 
@@ -174,16 +175,23 @@ class _Narrowed:
             self._status({value.lower() for value in values}, negated)
         elif name in TIMES:
             self._time(name, values, negated)
-        elif negated:
-            self.others |= {_whole(PREFIXES[name], value) for value in values}
         else:
-            self.ids.append(frozenset(_whole(PREFIXES[name], value) for value in values))
+            self._ids(frozenset(_whole(PREFIXES[name], value) for value in values), negated)
+
+    def _ids(self, given: frozenset[str], negated: bool) -> None:
+        self._count += len(given)
+        if self._count > VALUES:
+            raise _refusal(f"There are {self._count} ids.", f"At most {VALUES} in all filters.")
+        if negated:
+            self.others |= given
+        else:
+            self.ids.append(given)
 
     def search(self, text: str) -> None:
         """A part of the words that are shown: the status; an id must be whole."""
         prefix = next((one for one in (EXPORT, FILE) if text.lower().startswith(one)), None)
         if prefix:
-            self.ids.append(frozenset({_whole(prefix, text)}))
+            self._ids(frozenset({_whole(prefix, text)}), negated=False)
         else:
             self._status({word for word in STATUSES.values() if text.lower() in word}, negated=False)
 

@@ -107,7 +107,7 @@ class Calls:
     def file(self, asking: Asking) -> Response:
         export = self._find(asking.caller, asking.given, ids.FILE)
         found = self._exports.file(asking.caller, export.id, render.name(export))
-        setting = render.Setting(asking.base, self._link(asking, export))
+        setting = render.Setting(asking.base, self._link(asking, export, found.name))
         return JSONResponse(render.file(export, found, setting))
 
     def download(self, asking: Asking) -> Response:
@@ -119,9 +119,11 @@ class Calls:
         where: dict[str, Any] = dict(wanted.times)
         if wanted.statuses is not None:
             where["status_in"] = sorted(wanted.statuses)
+        known = self._known(caller, wanted.others.union(*wanted.ids))
         if wanted.ids:
-            where["id_in"] = sorted(set.intersection(*(self._known(caller, one) for one in wanted.ids)))
-        if others := self._known(caller, wanted.others):
+            sets = ({known[one] for one in some if one in known} for some in wanted.ids)
+            where["id_in"] = sorted(set.intersection(*sets))
+        if others := {known[one] for one in wanted.others if one in known}:
             where["id_not_in"] = sorted(others)
         if [] in where.values():
             return (), 0
@@ -134,15 +136,16 @@ class Calls:
             view=render.VIEW,
         )
 
-    def _known(self, caller: Caller, given: frozenset[str]) -> set[str]:
-        """The ledger's ids of the exports that these are ids of, or of whose files; of others nothing."""
-        found = set()
-        for one in given:
-            try:
-                found.add(self._find(caller, one, ids.FILE if one.startswith(ids.FILE) else ids.EXPORT).id)
-            except NotFound:
-                continue
-        return found
+    def _known(self, caller: Caller, given: frozenset[str]) -> Mapping[str, str]:
+        """Of those wire ids that are of exports, or of their files, the ledger's ids of the exports."""
+        kinds = {one: ids.FILE if one.startswith(ids.FILE) else ids.EXPORT for one in given}
+        wanted = sorted({own for one, prefix in kinds.items() if (own := ids.ledger_id(one, prefix))})
+        if not wanted:
+            return {}
+        exports, _ = self._exports.list(caller, where={"id_in": wanted}, limit=len(wanted), view=render.VIEW)
+        return {
+            one: export.id for export in exports for one, prefix in kinds.items() if _is(export, one, prefix)
+        }
 
     def _find(self, caller: Caller, given: str, prefix: str) -> Export:
         """The export of an id, or of the id of its file, which is there only while it can be downloaded."""
@@ -151,24 +154,32 @@ class Calls:
             export = self._exports.get(caller, known) if known else None
         except NotFound:  # which names it by another id than the asker's
             export = None
-        written = {ids.EXPORT: ids.export_id, ids.FILE: ids.file_id}[prefix]
-        there = export and export.dialect == render.DIALECT and written(export) == given
-        if not export or not there or (prefix == ids.FILE and export.status is not Status.COMPLETED):
+        if not export or not _is(export, given, prefix):
             raise NotFound(f"There is no resource {given[:50]!a} here.")
         return export
 
-    def _link(self, asking: Asking, export: Export) -> str | None:
-        links = self._exports.links(asking.caller, export).artifacts
-        return asking.request.scope["outhaul.base"] + links[0] if links else None
+    def _link(self, asking: Asking, export: Export, name: str) -> str:
+        base: str = asking.request.scope["outhaul.base"]
+        return base + self._exports.link(asking.caller, export, name)
 
     def _shown(self, asking: Asking, found: Sequence[Export]) -> list[dict[str, Any]]:
-        counts = self._exports.counts(found)
+        counts, files = self._exports.counts(found), self._exports.files(found)
+        links = {one.id: self._link(asking, one, files[one.id][0].name) for one in found if files.get(one.id)}
         return [
             render.organization_export(
-                one, render.Setting(asking.base, self._link(asking, one), counts.get(one.id, ()))
+                one, render.Setting(asking.base, links.get(one.id), counts.get(one.id, ()))
             )
             for one in found
         ]
+
+
+def _is(export: Export, given: str, prefix: str) -> bool:
+    """Whether a wire id is that of the export, or of the file that it has while it is completed."""
+    if export.dialect != render.DIALECT:
+        return False
+    if prefix == ids.FILE:
+        return export.status is Status.COMPLETED and ids.file_id(export) == given
+    return ids.export_id(export) == given
 
 
 def _in_query(error: Refused) -> Refused:
