@@ -8,16 +8,31 @@ from datetime import UTC, datetime
 from random import Random
 from typing import Any
 
+import sqlalchemy as sa
+
 from outhaul import pipeline
 from outhaul.blocks import Range, Stream
 from outhaul.export import Export, Fragment, Part, Status
-from outhaul.ledger import Done, Facts
+from outhaul.ledger import Done, Facts, Ledger
+from outhaul.ledger.tables import Size, artifacts, exports
 from tests import trees
 from tests.trees import Row, Shape
 
 AT = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
 FORMATS = ("csv", "json", "ndjson")
 ORDERS = Shape({"id": "raw", "note": "str"}, manys={"lines": Shape({"n": "raw"})})
+
+
+def completed(ledger: Ledger, export_id: str, files: int) -> None:
+    """The export is completed, with so many files of which the ledger tells."""
+    row: dict[str, Any] = {one.name: 1 for one in artifacts.c if isinstance(one.type, sa.Integer | Size)}
+    row |= {one.name: "one" for one in artifacts.c if isinstance(one.type, sa.Text)}
+    rows = [row | {"export": export_id, "n": n, "name": str(n), "layout": []} for n in range(files)]
+    ended = {"status": "completed", "completed_at": exports.c.created_at}
+    with ledger._write() as write:
+        write.execute(exports.update().where(exports.c.id == export_id).values(ended))
+        for one in rows:
+            write.execute(artifacts.insert().values(one))
 
 
 class Session:

@@ -228,12 +228,16 @@ def test_members_that_nobody_knows_are_not_looked_at() -> None:
     assert parse.creation(attributes(colour="red", channels=[1]), NOW).echo == json.loads(attributes())
 
 
-@pytest.mark.parametrize("days", [0, 1, 89, 90])
-def test_the_lookback_is_90_days(days: int) -> None:
+@pytest.mark.parametrize("days", [0, 1, 89, 90, 91])
+def test_the_lookback_is_90_days_by_the_clock_or_the_calendar(days: int) -> None:
     begin = NOW - timedelta(days=days, seconds=0 if days else 1)
     parse.creation(events(**{"from": render.time(begin)}), NOW)
+
+
+def test_90_days_before_the_request_was_sent_are_not_too_many() -> None:
+    parse.creation(events(**{"from": render.time(NOW - timedelta(days=90))}), NOW + timedelta(seconds=3))
     with pytest.raises(core.WrongValue, match="older than 90 days"):
-        parse.creation(events(**{"from": render.time(NOW - timedelta(days=90, seconds=1))}), NOW)
+        parse.creation(events(**{"from": render.time(NOW - timedelta(days=91, seconds=1))}), NOW)
 
 
 REFUSED: dict[str, tuple[bytes, type[core.OuthaulError], str]] = {

@@ -14,11 +14,12 @@ import sqlalchemy as sa
 
 from outhaul import downloads
 from outhaul.app import Outhaul
-from outhaul.dialects.batch import mapping
+from outhaul.dialects.batch import ids, mapping, routes
 from outhaul.errors import Gone
 from outhaul.ledger.tables import exports
 from tests import drafts
 from tests.batches import Key, Source, asleep, dated, events, moment, ordered, profiles, serving, stamp, valid
+from tests.exports import completed
 from tests.served import Asker, until
 
 EVENTS = {"export_type": "EVENTS", "to": "now", "identifiers": ["custom_id", "installation_id"]}
@@ -261,6 +262,26 @@ def test_lists_go_on_where_they_ended_newest_first(quiet: tuple[Outhaul, Key]) -
     dates = [key.view(one)["request_date"] for one in seen]
     assert dates == sorted(dates, reverse=True)
     assert key.call("GET", "/exports/list", params={"limit": 23}).json()["has_more"] is False
+
+
+def test_a_page_ends_before_its_files_are_too_many(
+    quiet: tuple[Outhaul, Key], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    outhaul, key = quiet
+    monkeypatch.setattr(routes, "FILES", 10)
+    made = []
+    for files in (0, 4, 4, 12, 0, 9, 1, 0, 2)[::-1]:
+        made.append(key.create(export_type="ATTRIBUTES", attributes=["age"]))
+        completed(outhaul.ledger, ids.read_export(made[-1]) or "", files)
+    seen: list[str] = []
+    begin: dict[str, Any] = {"limit": 8}
+    for count in (3, 1, 4, 1):
+        page = valid(key.call("GET", "/exports/list", params=begin).json(), "page")
+        seen += [one["id"] for one in page["exports"]]
+        assert (page["count"], page["has_more"]) == (count, len(seen) < len(made))
+        begin["from"] = page.get("next_from")
+    assert seen == made[::-1]
+    assert len(page["exports"][0]["files"]) == 2
 
 
 def test_exports_of_another_dialect_are_not_there(quiet: tuple[Outhaul, Key]) -> None:

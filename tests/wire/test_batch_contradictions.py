@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+import sqlalchemy as sa
 
 from outhaul.ledger.tables import exports
 from tests.batches import SCHEMA, Key, Source, asleep, serving, stamp, valid
@@ -207,6 +209,9 @@ def test_a_project_may_be_asked_once_a_second(url: str, tmp_path: Path) -> None:
     with asleep(url, tmp_path, "limits", batch_limits=True) as (outhaul, key):
         answers = (key.call("GET", "/exports/list") for _ in range(50))
         assert next(answers).status_code == 200
+        replace(key, project="acme").call("GET", "/exports/list")
+        with outhaul.ledger._read() as read:
+            assert read.execute(sa.text("SELECT count(*) FROM rates")).scalar_one() == 1, "by any name"
         answer = next(one for one in answers if one.status_code == 429)
         assert answer.headers["retry-after"] == "1"
         assert valid(answer.json(), "Error")["error_code"] == "TOO_MANY_REQUESTS"
@@ -224,8 +229,9 @@ def test_ten_filtered_exports_may_be_asked_for_at_once_and_then_five_an_hour(
         def asked(**more: Any) -> Any:
             with outhaul.ledger._write() as write:
                 write.exec_driver_sql("DELETE FROM rates WHERE key LIKE 'batch calls %'")
-            return key.call("POST", "/profiles/export", json=AGE | more)
+            return replace(key, project=next(names)).call("POST", "/profiles/export", json=AGE | more)
 
+        names = cycle(("project_acme", "acme"))  # two names of one project
         assert asked(filter={"segment": "nobody's"}).status_code == 400, "which counts nowhere"
         french = {"filter": {"segment": "FR-2026"}}
         assert [asked(**french).status_code for _ in range(11)] == [202] * 10 + [429]

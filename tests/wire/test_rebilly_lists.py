@@ -10,7 +10,8 @@ import pytest
 import sqlalchemy as sa
 
 from outhaul.dialects.rebilly import ids
-from outhaul.ledger.tables import Size, artifacts, exports
+from outhaul.ledger.tables import exports
+from tests.exports import completed
 from tests.organizations import Organization, becomes, place_of
 from tests.served import Asker, of_shop, served
 
@@ -79,13 +80,8 @@ def test_a_list_asks_as_often_however_many_exports_and_ids_there_are(
 
 def test_a_file_of_a_list_has_a_link_of_its_own(listed: tuple[Organization, list[str]]) -> None:
     organization, made = listed
-    ledger = organization.outhaul.ledger
-    with ledger._write() as write:
-        write.execute(exports.update().values(status="completed", completed_at=exports.c.created_at))
-        (own,) = write.execute(exports.select().where(exports.c.id == ids.ledger_id(made[2], ids.EXPORT)))
-        row = {one.name: 0 for one in artifacts.c if isinstance(one.type, sa.Integer | Size)}
-        row |= {one.name: "zip" for one in artifacts.c if isinstance(one.type, sa.Text)}
-        write.execute(artifacts.insert().values(row | {"export": own.id, "layout": []}))
+    for one, files in zip(made, (0, 0, 1, 0, 0), strict=True):
+        completed(organization.outhaul.ledger, ids.ledger_id(one, ids.EXPORT) or "", files)
     shown = {one["id"]: one for one in organization.call("GET", "/organization-exports").json()}
     linked = [one for one in made if any(at["rel"] == "signedLink" for at in shown[one]["_links"])]
     assert linked == [one for one in made if shown[one]["fileId"]] == [made[2]]

@@ -15,6 +15,7 @@ from outhaul.dialects.batch.errors import MalformedBody, MissingParameter
 from outhaul.errors import WrongValue
 
 LOOKBACK = timedelta(days=90)  # "not older than the lookback period"
+GRACE = timedelta(days=1)  # for whoever counts whole days, or from a moment before we are asked
 NOW = "now"
 PAGE, LARGEST_PAGE = 10, 100
 EVENTS = (
@@ -108,7 +109,7 @@ def _events(given: Mapping[str, Any], echo: dict[str, Any], now: datetime) -> Ev
         raise WrongValue("only exports of attributes have a filter.", where=("filter",))
     since = _moment(given, "from")
     before = None if given["to"] == NOW else _moment(given, "to")
-    if since < now - LOOKBACK:
+    if since < now - LOOKBACK - GRACE:
         raise WrongValue(f"must not be older than {LOOKBACK.days} days.", where=("from",))
     if since >= (before or now):
         raise WrongValue("must be before `to`.", where=("from",))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import re
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -32,7 +32,9 @@ PLACES = re.compile(r"/\d{1,9}(\.\d{1,9})+(/.*)?", re.DOTALL)
 VERSION = re.compile(r"2\.\d{1,9}", re.ASCII)
 SETTINGS = ("batch_limits",)
 LINK = timedelta(minutes=20)  # for which the link of a download can be used
-CALLS = Bucket(1, 1.0)  # of one project
+FILES = 10_000  # of a page of exports; one that has more is a page
+TOGETHER = 5  # exports of which the files are asked for at once
+CALLS = Bucket(1, 1.0)  # of one project, by whatever name
 FILTERED = Bucket(10, 720.0)  # creations with a segment, of one project: 5 an hour, 10 at once
 LONGEST = 200  # characters of a project's key, which is kept in indexes
 POST, GET = ["POST"], ["GET"]
@@ -83,7 +85,7 @@ class Calls:
             raise NotSignedIn(error.message) from error
         request.scope["outhaul.audit"].update(caller=caller.id, tenant=caller.tenant)
         self.exports.may(caller)
-        self._count(f"batch calls {project}", CALLS)
+        self._count(f"batch calls {caller.tenant}", CALLS)
         return Asked(request, caller, project, raw)
 
     def create(self, asked: Asked) -> Response:
@@ -91,7 +93,7 @@ class Calls:
         draft = self.section.draft(wanted)
         if isinstance(wanted, parse.Attributes) and wanted.segment is not None:
             self.exports.plan(asked.caller, draft)  # what is refused costs nothing
-            self._count(f"batch filtered {asked.project}", FILTERED)
+            self._count(f"batch filtered {asked.caller.tenant}", FILTERED)
         export = self.exports.create(asked.caller, draft)
         asked.request.scope["outhaul.audit"]["export"] = export.id
         return JSONResponse({"id": ids.export(export.id)}, 202)
@@ -103,9 +105,20 @@ class Calls:
     def list(self, asked: Asked) -> Response:
         page = parse.listing(asked.parameter("limit"), asked.parameter("from"))
         found = self.exports.recent(asked.caller, DIALECT, page.limit + 1, page.before)
-        shown = found[: page.limit]
-        files = self.exports.files(shown)
-        return JSONResponse(render.page(shown, files, asked.base, more=len(found) > page.limit))
+        shown, files = self._within(found[: page.limit])
+        return JSONResponse(render.page(shown, files, asked.base, more=len(found) > len(shown)))
+
+    def _within(self, found: Sequence[Export]) -> tuple[Sequence[Export], Mapping[str, Sequence[Numbered]]]:
+        """The first of them, up to FILES files but one at least, and their files."""
+        files: dict[str, Sequence[Numbered]] = {}
+        count = 0
+        for n, export in enumerate(found):
+            if n % TOGETHER == 0:
+                files |= self.exports.files(found[n : n + TOGETHER])
+            count += len(files.get(export.id, ()))
+            if n and count > FILES:
+                return found[:n], files
+        return found, files
 
     def download(self, asked: Asked) -> Response:
         export_id, n = ids.read_file(_id(asked)) or (None, 0)
