@@ -326,3 +326,18 @@ def test_what_is_to_be_swept_is_found_without_a_look_at_every_export(tmp_path: P
         found = steps(ledger, ledger.littered, ledger._reader) + steps(ledger, ledger.expire, ledger._writer)
     assert len(found) > 2
     assert all(step.startswith("SEARCH") for step in found), found
+
+
+def test_an_export_of_several_files_lies_nowhere(ledger: Ledger) -> None:
+    export_id = lived(ledger, {"created_at": 1, "completed_at": 2, "status": Status.COMPLETED})
+    shown = Shown(ledger, openly=True)
+
+    def found() -> list[str]:
+        where = {"attachment_url_not_null": True, "id_eq": export_id}
+        return [one.id for one in ledger.list(limit=5, where=where, view=shown.view)[0]]
+
+    assert found() == [export_id]
+    with ledger._write() as write:
+        row = write.execute(sa.select(artifacts).where(artifacts.c.export == export_id)).mappings().one()
+        write.execute(artifacts.insert(), [{**row, "n": 1, "name": "orders-2.ndjson"}])
+    assert found() == []

@@ -37,6 +37,10 @@ if TYPE_CHECKING:
 
 NO_SECTION = "It takes no section of the catalog file."
 DIALECTS = "outhaul.dialects"  # by name: to load them takes longer than a small export
+# An address as proxies tell it: with a port or without.
+FORWARDED = re.compile(
+    r"\s*(?:(?P<plain>[0-9.]+):[0-9]+|\[(?P<inner>[0-9A-Fa-f:.]+)\](?::[0-9]+)?|(?P<bare>[0-9A-Fa-f:.]+))\s*"
+)
 HOST = re.compile(r"([A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?")
 TRANSFERS = 4  # seconds that open transfers are given at the end; they go on by range elsewhere
 WORKERS = 14.0  # seconds for workers to give back what they run: with the above, all is over in 20
@@ -247,8 +251,15 @@ class Address:
         told = b",".join(value for name, value in scope["headers"] if name == b"x-forwarded-for").decode(
             "latin-1"
         )
-        addresses = [one.strip() for one in told.split(",") if _address(one.strip())]
-        asker: str = next((one for one in reversed(addresses) if not self._believed((one, 0))), peer[0])
+        asker: str = peer[0]
+        for one in reversed(told.split(",")):
+            found = FORWARDED.fullmatch(one)
+            address = found and (found["bare"] or found["inner"] or found["plain"])
+            if not address or not _address(address):
+                return asker  # what stands before it is anybody's word
+            asker = address
+            if not self._believed((asker, 0)):
+                return asker
         return asker
 
     def _believed(self, client: tuple[str, int] | None) -> bool:

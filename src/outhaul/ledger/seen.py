@@ -156,10 +156,12 @@ def _outcome() -> sa.ColumnElement[str]:
 
 
 def _attachment(view: View) -> sa.ColumnElement[str]:
-    """Where the first file lies, without what makes a link: the same as long as it is there."""
+    """Where the file lies, without what makes a link: the same as long as it is there. NULL, if there are several."""
     place = sa.literal(f"{view.files}/").concat(artifacts.c.export).concat("/").concat(artifacts.c.name)
-    first = sa.select(place).where(artifacts.c.export == exports.c.id, artifacts.c.n == 0)
-    return sa.case((exports.c.status == Status.COMPLETED, first.scalar_subquery()))
+    more = artifacts.alias()
+    alone = ~sa.exists().where(more.c.export == artifacts.c.export, more.c.n > 0)
+    only = sa.select(place).where(artifacts.c.export == exports.c.id, artifacts.c.n == 0, alone)
+    return sa.case((exports.c.status == Status.COMPLETED, only.scalar_subquery()))
 
 
 def _errors(view: View, dialect: str) -> sa.ColumnElement[str]:

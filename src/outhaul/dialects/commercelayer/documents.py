@@ -26,7 +26,8 @@ def _resource(
 ) -> dict[str, Any]:
     links, base = exports.links(caller, export), setting.base.removesuffix(PREFIX)
     absolute = render.Links(
-        attachment=base + links.artifacts[0] if links.artifacts else None,
+        # Of several, which another dialect's exports may have, one alone would pass for the whole.
+        attachment=base + links.artifacts[0] if len(links.artifacts) == 1 else None,
         manifest=base + links.manifest if links.manifest else None,
     )
     return render.resource(export, absolute, setting, shape)
