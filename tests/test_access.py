@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import sqlite3
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from string import ascii_letters, digits
 
 import pytest
+from jwt import api_jws
 
 from outhaul.access import Access
 from outhaul.errors import Misconfigured, NotAllowed, NotFound, NotSignedIn
 from outhaul.export import Caller
 from outhaul.ledger import Ledger
+from outhaul.signing import Keyring
 
 
 @pytest.fixture
@@ -115,6 +120,32 @@ def test_a_changed_token_signs_nobody_in(access: Access) -> None:
     ):
         with pytest.raises(NotSignedIn):
             access.caller(wrong)
+
+
+def test_a_signed_token_that_was_ended_stays_so_however_its_signature_is_written(
+    access: Access, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def lenient(_: object, text: bytes, name: str) -> bytes:
+        """As PyJWT read signatures before 2.15: whatever the bits behind their end are."""
+        return base64.urlsafe_b64decode(text + b"=" * (-len(text) % 4))
+
+    monkeypatch.setattr(api_jws.PyJWS, "_decode_base64url_segment", lenient)
+    access = replace(access, keys=Keyring(tmp_path / "keys"), issuer="https://example.com")
+    secret, client = access.make_client("robot", tenant="7")
+    token, other = (access.grant(client.id, secret).token for _ in range(2))
+    alike = [one for last in ascii_letters + digits + "-_" if _is_good(access, one := f"{token[:-1]}{last}")]
+    assert len(alike) == 16, "256 bytes leave four bits of the last character over"
+    access.end(client.id, secret, token)
+    assert not [one for one in alike if _is_good(access, one)]
+    assert _is_good(access, other)
+
+
+def _is_good(access: Access, token: str) -> bool:
+    try:
+        access.caller(token)
+    except NotSignedIn:
+        return False
+    return True
 
 
 def test_an_expired_token_and_a_revoked_one_are_refused_alike(access: Access) -> None:

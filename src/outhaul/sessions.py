@@ -66,18 +66,24 @@ class Sessions:
     def caller(self, cookie: str) -> Caller:
         """Whose session it is; NotSignedIn when it is none, is over, was ended, or its token was; UnderMaintenance."""
         self._access.open()
-        try:
-            of, _ = self._cookies.loads(cookie, _seconds(LASTS))
-        except (BadData, ValueError, TypeError):
-            raise NotSignedIn("You are not signed in, or no longer.") from None
-        if self._access.ledger.has_ended(digest(cookie)):
+        of, session = self._read(cookie)
+        if self._access.ledger.has_ended(session):
             raise NotSignedIn("You have signed out.")
         return self._access.known(self._access.ledger.token(of))
 
     def end(self, cookie: str) -> None:
         """Sign out: from now on the cookie is worth nothing, whoever has it."""
         self.caller(cookie)
-        self._access.ledger.end_token(digest(cookie), time.time() + LASTS.total_seconds())
+        self._access.ledger.end_token(self._read(cookie)[1], time.time() + LASTS.total_seconds())
+
+    def _read(self, cookie: str) -> tuple[str, str]:
+        """The token's id, and by what the session is ended: what is signed, because there are other ways to write the
+        same signature down."""
+        try:
+            of, nonce = self._cookies.loads(cookie, _seconds(LASTS))
+        except (BadData, ValueError, TypeError):
+            raise NotSignedIn("You are not signed in, or no longer.") from None
+        return of, digest(f"session {of} {nonce}")
 
     def _begun(self, token_id: str) -> str:
         # The second member makes each session another, so that to end one ends no other.
