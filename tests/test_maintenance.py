@@ -37,6 +37,10 @@ def test_every_dialect_says_so_in_its_own_form(key: tuple[Asker, Key], tmp_path:
     for method, path in (("GET", "/exports/list"), ("POST", "/profiles/export")):
         answer = batch.call(method, path, json={} if method == "POST" else None)
         assert (answer.status_code, valid(answer.json(), "Error")["error_code"]) == (503, "MAINTENANCE")
+    for method, path in (("POST", "/oauth/token"), ("POST", "/oauth/revoke"), ("GET", "/oauth/tokeninfo")):
+        answer = asker.client.request(method, path, json=None if method == "GET" else {})
+        (error,) = answer.json()["errors"]
+        assert (answer.status_code, error["title"], error["status"]) == (503, "temporarily_unavailable", 503)
     assert "is answered from now on" in doors(tmp_path, "off")
     assert asker.call("GET", "/exports").status_code == 200
     assert batch.call("GET", "/exports/list").status_code == 200

@@ -49,8 +49,10 @@ class Sessions:
         return str(self._links.dumps([secrets.token_hex(8), tenant, all_tenants, resources, read_only]))
 
     def enter(self, code: str) -> str:
-        """The cookie of a new session, by an invitation; NotSignedIn when it is none, too old or was used. There is a
-        token behind it, whose text nobody has, to be listed and revoked as any other."""
+        """The cookie of a new session, by an invitation; NotSignedIn when it is none, too old or was used;
+        UnderMaintenance, which does not use it up. There is a token behind it, whose text nobody has, to be listed and
+        revoked as any other."""
+        self._access.open()
         try:
             of, tenant, all_tenants, resources, read_only = self._links.loads(code, _seconds(INVITED))
         except (BadData, ValueError, TypeError):

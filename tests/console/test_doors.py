@@ -251,9 +251,20 @@ def test_the_doors_are_closed_for_maintenance(outhaul: Outhaul, visitor: Visitor
     token = visitor.sign_in()
     outhaul.access.maintain(on=True)
     try:
-        for answer in (visitor.get(), visitor.post("/sign-in", token=token)):
+        for answer in (visitor.get(), visitor.post("/sign-in", token=token), visitor.get("/nowhere")):
             assert answer.status_code == 503
             assert "under maintenance" in answer.text
     finally:
         outhaul.access.maintain(on=False)
     assert visitor.get().status_code == 200
+
+
+def test_a_link_is_not_used_up_by_maintenance(outhaul: Outhaul, visitor: Visitor) -> None:
+    code = invited(outhaul, all_tenants=True)
+    outhaul.access.maintain(on=True)
+    try:
+        answer = visitor.post("/enter", code=code)
+    finally:
+        outhaul.access.maintain(on=False)
+    assert (answer.status_code, "under maintenance" in answer.text) == (503, True)
+    assert visitor.post("/enter", code=code).status_code == 303

@@ -164,3 +164,20 @@ def test_who_is_signed_in_no_longer_is_shown_nothing_more(
     for path in ("/live", "/exports/XAyRWNUzyN/live"):
         assert stranger.get(path).status_code == 401
     stranger.http.close()
+
+
+def test_maintenance_ends_a_stream_without_alarm_and_its_browser_asks_again(
+    outhaul: Outhaul, visitor: Visitor, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(live, "ASKED", 1)
+    monkeypatch.setattr(live, "EVERY", 0.02)
+    stream = Stream(visitor, "/live")
+    until(lambda: stream.shown, "something is shown")
+    outhaul.access.maintain(on=True)
+    try:
+        assert stream.over.wait(5)
+        assert visitor.get("/live").status_code == 503
+    finally:
+        outhaul.access.maintain(on=False)
+    assert stream.events == [], "done would keep the page from asking again"
+    assert [one for one in caplog.records if one.name == "outhaul.console"] == []

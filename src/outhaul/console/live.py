@@ -14,6 +14,7 @@ from starlette.responses import Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
 from outhaul.console.pages import HEADERS
+from outhaul.errors import UnderMaintenance
 
 EVERY = 1.0  # seconds between two looks
 SHARED = 0.5  # seconds for which what one stream has seen is good enough for another
@@ -83,6 +84,8 @@ async def _sent(
         try:
             over = await run_in_threadpool(allowed) if number % ASKED == 0 else None
             now = over or await looks.look(key, make)
+        except UnderMaintenance:
+            return  # its browser asks again until the doors are open
         except Exception:
             log.exception("a page cannot be kept up to date")  # its browser asks again, after a while
             return

@@ -186,14 +186,15 @@ class Console:
         """What no address leads to."""
         assert isinstance(error, HTTPException)
 
-        def answer() -> Response:
+        def answer(request: Request, _: Form) -> Response:
             with suppress(NotSignedIn):
                 request.state.visit = visit(request, self.doors.signed_in(request))
-            return _refused(request, NotFound("There is nothing at this address."))
+            raise NotFound("There is nothing at this address.")
 
-        found = await run_in_threadpool(answer)
-        found.status_code = error.status_code
-        found.headers.update(error.headers or {})
+        found = await run_in_threadpool(_answered, answer, request, {})
+        if found.status_code == 404:
+            found.status_code = error.status_code
+            found.headers.update(error.headers or {})
         return found
 
     def _listed(self, seen: Visit, asked: listing.Wanted) -> listing.Listed:

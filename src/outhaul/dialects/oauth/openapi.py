@@ -7,6 +7,7 @@ from outhaul.dialects.oauth.routes import FORM, PREFIX, WORDS
 
 TEXT: Data = {"type": "string"}
 FLAG: Data = {"type": "boolean"}
+ALWAYS = ("server_error", "temporarily_unavailable")
 COUNT: Data = {"type": "integer", "minimum": 0}
 
 
@@ -35,7 +36,7 @@ def openapi_part() -> Data:
         "responses": {
             "200": answer("Kind and rights.", JSON, schema("TokenInfo")),
             "401": answer("It is worth nothing.", JSON, schema("Refusal401")),
-            **_refused(("server_error",)),
+            **_refused(ALWAYS),
         },
     }
     return {
@@ -56,7 +57,7 @@ def _call(name: str, summary: str, said: Data, takes: str, titles: tuple[str, ..
         "tags": ["oauth"],
         "security": NOBODY,
         "requestBody": {"required": True, "content": body},
-        "responses": {"200": said, **_refused((*titles, "server_error"))},
+        "responses": {"200": said, **_refused((*titles, *ALWAYS))},
     }
 
 

@@ -22,7 +22,7 @@ from starlette.types import ASGIApp
 from outhaul import scopes
 from outhaul.access import Access
 from outhaul.dialects import Limited, each_once
-from outhaul.errors import NotAllowed, NotSignedIn, OuthaulError, WrongValue
+from outhaul.errors import NotAllowed, NotSignedIn, OuthaulError, UnderMaintenance, WrongValue
 from outhaul.export import Caller
 from outhaul.rates import Rate
 from outhaul.service import Exports
@@ -66,6 +66,9 @@ WORDS: Mapping[str, Words] = {
         "The request is missing a required parameter, includes an unsupported parameter value, or is otherwise "
         "malformed.",
     ),
+    "temporarily_unavailable": Words(
+        503, "SERVICE_UNAVAILABLE", "The service is under maintenance. Try again later."
+    ),
     "not_found": Words(404, "NOT_FOUND", "There is nothing at this address."),
     "method_not_allowed": Words(405, "METHOD_NOT_ALLOWED", "This address does not know that method."),
     "server_error": Words(500, "INTERNAL_SERVER_ERROR", "Something went wrong on our side. Mention {trace}."),
@@ -74,6 +77,7 @@ TITLES: Mapping[type[OuthaulError], str] = {
     NotSignedIn: "invalid_client",
     NotAllowed: "unauthorized_client",
     WrongValue: "invalid_scope",
+    UnderMaintenance: "temporarily_unavailable",
 }
 LOCKED_OUT = {
     "title": "Invalid token",
@@ -136,9 +140,9 @@ def build(
 
     app = Starlette(
         routes=[
-            Route("/token", _answering(token), methods=["POST"]),
-            Route("/revoke", _answering(revoke), methods=["POST"]),
-            Route("/tokeninfo", _answering(info), methods=["GET"]),
+            Route("/token", _answering(access, token), methods=["POST"]),
+            Route("/revoke", _answering(access, revoke), methods=["POST"]),
+            Route("/tokeninfo", _answering(access, info), methods=["GET"]),
         ],
         exception_handlers={HTTPException: _nowhere},
     )
@@ -147,10 +151,12 @@ def build(
 
 
 def _answering(
+    access: Access,
     call: Callable[[Request], Awaitable[JSONResponse]],
 ) -> Callable[[Request], Awaitable[JSONResponse]]:
     async def answer(request: Request) -> JSONResponse:
         try:
+            await run_in_threadpool(access.open)
             return await call(request)
         except InvalidRequest:
             return _refusal("invalid_request", request)
