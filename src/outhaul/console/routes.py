@@ -6,6 +6,7 @@ import logging
 from collections.abc import Awaitable, Callable, Hashable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from urllib.parse import parse_qsl, quote
 
 from starlette.applications import Starlette
@@ -27,6 +28,7 @@ from outhaul.export import Caller
 from outhaul.sending import sent
 from outhaul.service import Exports
 from outhaul.sessions import Sessions
+from outhaul.turns import waiting
 
 __all__ = ["PREFIX", "build"]
 
@@ -255,7 +257,7 @@ def _post(call: Call) -> Answer:
             from_here(request)
             return call(request, form)
 
-        return await run_in_threadpool(_answered, sent_from_here, request, form)
+        return await waiting(partial(_answered, sent_from_here, request, form))
 
     return answer
 

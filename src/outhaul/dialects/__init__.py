@@ -27,11 +27,11 @@ A dialect knows the service, access and the nouns, and nothing behind them; pars
 from outhaul.dialects._audited import Audited
 from outhaul.dialects._bodies import each_once
 from outhaul.dialects._described import described, document
-from outhaul.dialects._in_turn import in_turn, waiting
 from outhaul.dialects._keys import WELL_KNOWN, keys
 from outhaul.dialects._limited import Limited
 from outhaul.dialects._links import links
 from outhaul.dialects._placed import placed
+from outhaul.turns import in_turn, waiting
 
 __all__ = [
     "WELL_KNOWN",
