@@ -16,7 +16,7 @@ import sqlalchemy as sa
 
 from outhaul import downloads, manifest, reconcile, siblings, stores
 from outhaul.access import Access
-from outhaul.app import Address
+from outhaul.address import Address
 from outhaul.catalog import Catalog
 from outhaul.commands import _folder
 from outhaul.errors import Gone, NotAllowed, StoreError

@@ -64,7 +64,7 @@ NEVER_COMMITTED = {
 }
 HTTP_LIBRARIES = {"fastapi", "starlette", "uvicorn", "sse_starlette"}
 SPEAK_HTTP = {"cli", "commands", "app", "demo", "dialects", "console", "sandbox", "client", "service"}
-SPEAK_HTTP |= {"sending"}
+SPEAK_HTTP |= {"sending", "address"}
 BEHIND_THE_SERVICE = {
     *("sources", "formats", "stores", "engines", "ledger", "pipeline", "worker", "reconcile", "snapshots"),
     *("manifest", "downloads", "webhooks", "blocks"),

@@ -13,7 +13,8 @@ import httpx
 import pytest
 
 from outhaul import cli, config
-from outhaul.app import Address, Outhaul
+from outhaul.address import Address
+from outhaul.app import Outhaul
 from outhaul.errors import Gone
 from tests.served import ORDERS, US, Asker, done, finished, of_shop, served, shop, until
 

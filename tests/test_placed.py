@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from starlette.routing import Match
 
-from outhaul.app import Address
+from outhaul.address import Address
 from outhaul.dialects import placed
 
 
