@@ -65,6 +65,7 @@ def test_many_parts_are_of_one_instant_and_their_files_are_proven(
     _proven(outhaul, key, export_id)
 
 
+@pytest.mark.heavy
 def test_profiles_with_lists_are_those_of_the_database_over_many_parts(
     working: tuple[Outhaul, Key], source: Source
 ) -> None:

@@ -223,6 +223,8 @@ def test_limits_and_offsets_are_read_up_to_a_thousand() -> None:
         ("filter", "createdTime:1..2,3..4"),
         ("filter", "createdTime:1..2;createdTime:1.."),
         ("filter", "id:" + ",".join("x" * 101)),
+        ("filter", ";".join(f"id:x{n}" for n in range(101))),
+        ("filter", ";".join(f"id:!org_exp_{n:026}" for n in range(101))),
         ("page", "2"),
     ],
 )
@@ -257,6 +259,7 @@ def test_ids_are_read_blind_to_case_and_of_their_own_kind() -> None:
     assert parse.listing([("filter", f"id:!{own}")]).others == {own}
     assert parse.listing([("q", own)]).ids == (frozenset({own}),)
     assert parse.listing([("filter", f"id:{file}")]).ids == (frozenset({""}),)
+    assert len(parse.listing([("filter", ";".join(f"id:x{n}" for n in range(100)))]).ids) == 100
     assert parse.listing([("filter", f"id:{own}"), ("q", file)]).ids == (frozenset({own}), frozenset({file}))
 
 

@@ -90,15 +90,6 @@ def test_a_file_of_a_list_has_a_link_of_its_own(listed: tuple[Organization, list
     assert organization.ids(filter=f"fileId:!{file};id:!{made[0]}") == [made[4], made[3], made[1]]
 
 
-def test_more_than_a_hundred_ids_are_refused_however_many_filters_they_are_in(
-    listed: tuple[Organization, list[str]],
-) -> None:
-    organization, _ = listed
-    for many in (";".join(f"id:x{n}" for n in range(101)), ";".join(["id:a,b"] * 2 + ["fileId:!x"])):
-        answer = organization.call("GET", "/organization-exports", params={"filter": many})
-        assert answer.status_code == (422 if "x100" in many else 200), answer.text
-
-
 def test_a_page_tells_where_it_is_and_of_how_many(listed: tuple[Organization, list[str]]) -> None:
     organization, made = listed
     for query, told, length in (
