@@ -106,7 +106,8 @@ def _parameters() -> Data:
         "Project": project,
         "Id": _asked("id", _id(ids.EXPORT), EXPORT_ID) | {"required": True},
         "FileId": _asked("id", _id(ids.FILE), FILE_ID) | {"required": True},
-        "Limit": _asked("limit", limit, parse.PAGE),
+        "Limit": _asked("limit", limit, parse.PAGE)
+        | {"description": "Fewer come where their files are many."},
         "From": _asked("from", TEXT, None) | {"description": "As `next_from` of the page before."},
     }
 
