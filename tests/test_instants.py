@@ -167,6 +167,29 @@ def test_an_instant_that_is_too_old_ends_the_export(ledger: Ledger) -> None:
     assert ledger.start(made.id).generation == 2
 
 
+def test_an_export_that_has_read_everything_is_closed_without_its_instant_however_long_that_takes(
+    ledger: Ledger,
+) -> None:
+    made = plan_out(ledger, 1)
+    drafts.passes(ledger, "snapshots", held_at=7201)
+    drafts.finish(ledger)
+    assert ledger.outdate() == 0
+    assert ledger.let_go() == 1
+    assert ledger.holds("keeper") == frozenset()
+    assert ledger.renew() == 0
+    assert ledger.complete(made.id, 1, [], "manifest")
+
+
+def test_an_export_that_is_interrupted_while_it_is_closed_has_only_that_left_to_do(ledger: Ledger) -> None:
+    made = plan_out(ledger, 1)
+    drafts.finish(ledger)
+    ledger.interrupt(made.id)
+    assert ledger.let_go() == 1
+    assert ledger.start(made.id).generation == 1
+    assert ledger.closable() == (made.id,)
+    assert ledger.complete(made.id, 1, [], "manifest")
+
+
 @pytest.mark.parametrize("end", ["completed", "removed", "disproved"])
 def test_an_export_that_has_ended_lets_its_instant_go(ledger: Ledger, end: str) -> None:
     made = plan_out(ledger, 1)

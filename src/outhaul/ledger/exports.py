@@ -187,7 +187,8 @@ class Exports(Snapshots):
             )
             changed = {"status": [before.status, Status.QUEUED], **_changed(before, changes)}
             tell(write, export_id, "resumed", who, changed=changed)
-            if not _under_one_instant(write, export_id):
+            whole = before.status == Status.INTERRUPTED and _is_read(write, export_id)
+            if not whole and not _under_one_instant(write, export_id):
                 states.remake(write, export_id, who=who)
         return self.get(export_id)
 
@@ -357,6 +358,12 @@ def _refusal(
     if status is None:
         return _missing(export_id)
     return WrongState(f"An export that is {status} cannot be {what}.", hint=hint, wrong=status)
+
+
+def _is_read(write: sa.Connection, export_id: str) -> bool:
+    """Whether every part is done, so that only its closing is left, which needs no instant."""
+    asked = sa.select(exports.c.id).where(exports.c.id == export_id, ~states.unfinished())
+    return write.execute(asked).first() is not None
 
 
 def _under_one_instant(write: sa.Connection, export_id: str) -> bool:

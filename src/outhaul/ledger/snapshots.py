@@ -129,7 +129,8 @@ class Snapshots(Planning):
             ).rowcount
 
     def let_go(self) -> int:
-        """End the instants that nobody needs: of exports that have ended, were removed, or have rested for too long."""
+        """End the instants that nobody needs: of exports that have read everything, however long it takes to close
+        them, that have ended, were removed, or have rested for too long."""
         kept = now() - self.terms.kept.total_seconds()
         rests = sa.or_(
             sa.and_(exports.c.status == Status.INTERRUPTED, exports.c.interrupted_at > kept),
@@ -139,6 +140,7 @@ class Snapshots(Planning):
         needed = sa.exists().where(
             exports.c.id == snapshots.c.export,
             states.present(),
+            states.unfinished(),
             sa.or_(exports.c.status.in_(ACTIVE), sa.and_(rests, young)),
         )
         with self._write() as write:

@@ -164,6 +164,7 @@ class Upkeep(Admission):
             snapshots.c.state == "held",
             snapshots.c.held_at <= now() - limit.total_seconds(),
             states.at_work(),
+            states.unfinished(),
         )
         wanted = sa.select(exports.c.id).join(snapshots, snapshots.c.export == exports.c.id).where(old)
         with self._read() as read:
