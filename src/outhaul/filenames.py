@@ -6,6 +6,7 @@ import re
 import unicodedata
 
 MANIFEST = "manifest.json"
+DIRECTORY = "directory-"  # begins the name of an object of the store: the directory of an archive of binaries
 NAME_BYTES = 180  # of 255 that file systems take; the rest is for number and suffix
 
 _RESERVED = re.compile(r"(con|prn|aux|nul|com[0-9¹²³]|lpt[0-9¹²³])(\.|$)", re.IGNORECASE)

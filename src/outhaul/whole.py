@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 from outhaul import archive, binaries, downloads, manifest
 from outhaul.export import Artifact, Fragment
-from outhaul.filenames import MANIFEST, safe
+from outhaul.filenames import DIRECTORY, MANIFEST, safe
 from outhaul.layout import Layout, Packed, artifact, framed, layout, literal, zipped
 from outhaul.ledger import Facts
 from outhaul.plan import BINARY
@@ -62,7 +62,7 @@ def _with_binaries(
             count += len(some)
             yield archive.records(some, places)
 
-    key = f"{facts.export.id}/directory-{secrets.token_hex(4)}.{archive.SUFFIX}"
+    key = f"{facts.export.id}/{DIRECTORY}{secrets.token_hex(4)}.{archive.SUFFIX}"
     store.put(key, directory.through(chunks()))
     stretch = {"key": key, "length": directory.length, "sha256": directory.sha256.hexdigest()}
     ending = archive.ending(count, directory.length, begins[-1])

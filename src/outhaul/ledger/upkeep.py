@@ -9,12 +9,15 @@ import sqlalchemy as sa
 
 from outhaul.errors import SchemaChanged, SourceTimeout, WorkerLost
 from outhaul.export import Status
+from outhaul.filenames import DIRECTORY
 from outhaul.ledger import states
 from outhaul.ledger.admission import Admission
 from outhaul.ledger.clock import now
 from outhaul.ledger.database import moved
 from outhaul.ledger.events import tell
 from outhaul.ledger.tables import exports, fragments, parts, snapshots
+
+OVER = (Status.COMPLETED, Status.FAILED, Status.EXPIRED)  # nobody closes it any more
 
 # Asked at every nudge, and kept because to put it together takes longer than to run it.
 UNCHECKED = (
@@ -221,8 +224,8 @@ class Upkeep(Admission):
             return clean
 
     def named(self, export_id: str) -> frozenset[str] | None:
-        """Keys of objects that belong to an export, and prefixes (`generation-part-attempt-`) that a running part may
-        still write under, both below `id/`. None: there is no such export."""
+        """Keys of objects that belong to an export, and prefixes that end with `-`, all below `id/`: what a running
+        part (`generation-part-attempt-`) or whoever closes it may still write. None: there is no such export."""
         with self._read() as read:
             found = sa.select(exports.c.manifest, exports.c.status).where(
                 exports.c.id == export_id, states.present()
@@ -237,6 +240,8 @@ class Upkeep(Admission):
                 )
             )
             prefixes = {f"{export_id}/{part.generation}-{part.n}-{part.attempt}-" for part in running}
+            if row.status not in OVER:  # it is hashed for long before `complete` names it
+                prefixes.add(f"{export_id}/{DIRECTORY}")
             keys = read.execute(sa.select(fragments.c.key).where(fragments.c.export == export_id)).scalars()
             return frozenset({*keys, *prefixes} | ({row.manifest} if row.manifest else set()))
 
