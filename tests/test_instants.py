@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
+import psycopg
 import pytest
 
 from outhaul.errors import SchemaChanged, SnapshotLost
@@ -92,6 +93,25 @@ def test_a_report_of_an_older_generation_loses_nothing(ledger: Ledger) -> None:
     hold(ledger, claimed(ledger, only(ledger.admit(2))))
     assert not ledger.lost(made.id, 1, LOST)
     assert ledger.renew() == 0
+
+
+def test_no_crash_of_a_ledgers_server_undoes_what_its_living_holder_goes_on_from(postgres_url: str) -> None:
+    watch = """
+        CREATE TABLE seen (lasting text);
+        CREATE FUNCTION see() RETURNS trigger LANGUAGE plpgsql AS $$
+            BEGIN INSERT INTO seen VALUES (current_setting('synchronous_commit')); RETURN NULL; END $$;
+        CREATE TRIGGER see AFTER INSERT OR UPDATE ON snapshots FOR EACH ROW
+            WHEN (NEW.state = 'held') EXECUTE FUNCTION see();
+        CREATE TRIGGER see_parts AFTER INSERT ON parts FOR EACH ROW WHEN (NEW.n > 0) EXECUTE FUNCTION see();
+    """
+    with drafts.opened(postgres_url) as ledger, psycopg.connect(postgres_url, autocommit=True) as connection:
+        connection.execute(watch)
+        create(ledger)
+        lease = claimed(ledger, only(ledger.admit(2)))
+        hold(ledger, lease)
+        assert connection.execute("SELECT lasting FROM seen").fetchall() == [("on",)], "a keeper's"
+        assert ledger.settle_plan(lease, drafts.planned(1), own=True, claim=True)
+        assert connection.execute("SELECT lasting FROM seen").fetchall() == [("on",)] * 3, "a worker's"
 
 
 def test_an_instant_that_is_lost_five_times_fails_the_export(ledger: Ledger) -> None:

@@ -65,8 +65,9 @@ class Database:
 
     @contextmanager
     def _jot(self, lock: str | None = None) -> Iterator[sa.Connection]:
-        """As `_write`, but does not wait for the disk: a power cut, though no kill, may undo the last of these, as if
-        they had never been. For what nobody was promised, and whoever comes after such a cut does again."""
+        """As `_write`, but does not wait for the disk: a power cut, on PostgreSQL a crash of the server too, may undo
+        the last of these, as if they had never been. For what nobody was promised, and whoever comes after does again.
+        Workers and keepers may outlive that server: what they hold on to is for `_pin`."""
         with self._writer.connect() as connection:
             if self.dialect.name == "postgresql":
                 with connection.begin():
@@ -81,6 +82,13 @@ class Database:
                     yield connection
             finally:
                 raw.execute("PRAGMA synchronous=FULL")
+
+    @contextmanager
+    def _pin(self) -> Iterator[sa.Connection]:
+        """For what a living process holds on to, as an instant: lasting where a server may crash without that process,
+        and a jot in SQLite, where a power cut ends both."""
+        with self._write() if self.dialect.name == "postgresql" else self._jot() as connection:
+            yield connection
 
     def _alone(self, connection: sa.Connection, lock: str | None) -> None:
         if lock and self.dialect.name == "postgresql":

@@ -40,7 +40,7 @@ class Planning(Parts):
     ) -> tuple[Lease, ...] | None:
         """Part 0 is done and the parts are there. `own`: the instant is a transaction of this worker, to which the
         parts will be brought; `claim`: the worker runs them all at once and gets their leases. None: fenced off."""
-        with self._jot() as write:
+        with self._pin() as write:
             export_id = lease.part.export
             if states.lock(write, export_id) is None:
                 return None

@@ -70,7 +70,7 @@ class Snapshots(Planning):
 
     def hold(self, ref: str, holder: str, snapshot: str, instant_at: datetime) -> bool:
         """Meet a wish. False: it is void, or another keeper was faster; end the transaction."""
-        with self._jot() as write:
+        with self._pin() as write:
             return moved(
                 write,
                 snapshots.update()
