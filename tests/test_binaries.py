@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import os
 import sqlite3
 import subprocess
@@ -136,6 +137,8 @@ def test_an_archive_with_binaries_is_verified_from_outside(outhaul: Outhaul, tmp
     (tmp_path / "all.zip").write_bytes(data)
     proof = outhaul.exports.manifest(US, export.id)
     (tmp_path / "manifest.json").write_bytes(b"".join(proof.read(0, proof.length)))
+    told = json.loads((tmp_path / "manifest.json").read_bytes())["selections"]
+    assert ["fields" in one for one in told] == [True, False], "what a binary is found by is not in any file"
     assert manifest.verify_folder(tmp_path, deep=True) == ()
     for at in (len(data) // 2, len(data) - 3, len(data) - 2_000):
         (tmp_path / "all.zip").write_bytes(data[:at] + bytes([data[at] ^ 1]) + data[at + 1 :])

@@ -367,6 +367,18 @@ def test_the_conditions_that_no_caller_can_lift_are_told(store, tmp_path) -> Non
     assert "company_id" in json.dumps(data["conditions"][0])
 
 
+def test_a_tenant_is_told_its_own_words_and_not_what_a_section_makes_of_them(store, tmp_path) -> None:
+    facts = recorded(store, PARTS, ranges=RANGES)
+    wire = {"export_type": "EVENTS"}
+    draft = {"selections": [{"filters": {"kind_eq": "secret"}}], "formats": ["csv"], "wire": wire}
+    facts = replace(facts, export=replace(facts.export, draft=draft))
+    for_all = save(facts, store, tmp_path / "all")
+    assert for_all["request"] == draft
+    facts = replace(facts, export=replace(facts.export, tenant="acme"))
+    assert save(facts, store, tmp_path / "acme")["request"] == {"formats": ["csv"], "wire": wire}
+    assert findings(tmp_path / "acme", deep=True) == []
+
+
 def test_a_tenants_manifest_shows_no_key_of_others_and_its_ranges_still_chain(store, tmp_path) -> None:
     facts = recorded(store, PARTS, ranges=RANGES, formats=("csv",))
     canary = Range("key", None, ("canary@other.example",)).to_data()

@@ -15,7 +15,7 @@ from typing import Any
 
 from outhaul import plan, readback
 from outhaul.dictionary import dictionary, explain
-from outhaul.export import Artifact
+from outhaul.export import Artifact, Export
 from outhaul.filenames import MANIFEST
 from outhaul.layout import spans
 from outhaul.ledger import Done, Facts
@@ -26,6 +26,18 @@ __all__ = ["Fetch", "Finding", "build", "own_hash", "to_bytes", "verify", "verif
 
 VERSION = 1
 PIECE = 1 << 20
+OPEN = (  # of a draft, to a tenant that asked in words of its own
+    "formats",
+    "compress",
+    "consistency",
+    "profile",
+    "delimiter",
+    "numbered",
+    "archive",
+    "sha1",
+    "dialect",
+    "wire",
+)
 BINARIES = "files"  # a folder in an archive, of whose content the manifest inside does not tell
 
 
@@ -39,7 +51,7 @@ def build(facts: Facts, artifacts: Sequence[Artifact]) -> dict[str, Any]:
         "export": export.id,
         "tenant": export.tenant,
         "reference": export.reference,
-        "request": export.draft,
+        "request": _request(export),
         "conditions": explain(made),
         "catalog": made.catalog,
         "source": made.source,
@@ -50,8 +62,8 @@ def build(facts: Facts, artifacts: Sequence[Artifact]) -> dict[str, Any]:
         "generation": export.generation,
         "compress": made.compress,
         "selections": [
-            {"resource": node.resource, "matched": dict(counts), "fields": dictionary(node)}
-            | ({} if node.binary is None else {"binary": True})
+            {"resource": node.resource, "matched": dict(counts)}
+            | ({"fields": dictionary(node)} if node.binary is None else {"binary": True})
             for node, counts in zip(made.selections, facts.counts, strict=True)
         ],
         "parts": _parts(facts),
@@ -59,6 +71,14 @@ def build(facts: Facts, artifacts: Sequence[Artifact]) -> dict[str, Any]:
     }
     plain: dict[str, Any] = json.loads(json.dumps(data))
     return plain | {"sha256": own_hash(plain)}
+
+
+def _request(export: Export) -> dict[str, Any]:
+    """The draft. One that was made of the asker's words by a section of the catalog file has in it what only its
+    operator knows, so that one tenant is told those words instead, and what the files are like."""
+    if export.tenant is None or not export.draft.get("wire"):
+        return dict(export.draft)
+    return {name: export.draft[name] for name in OPEN if name in export.draft}
 
 
 def to_bytes(data: Mapping[str, Any]) -> bytes:
