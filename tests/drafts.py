@@ -30,7 +30,7 @@ def plan(formats: Sequence[str] = ("csv",), resources: Sequence[str] = ("orders"
     return Plan("sqlite", selections, tuple(formats), None, 1_000, None, None, "acme", "fingerprint")
 
 
-def create(ledger: Ledger, tenant: str = "acme", checked: bool = True, **more: Any) -> Export:
+def create(ledger: Ledger, tenant: str | None = "acme", checked: bool = True, **more: Any) -> Export:
     """A new export of `orders`, unless told otherwise; `checked`: its parts may be admitted."""
     formats = more.pop("formats", ("csv",))
     resources = more.pop("resources", ("orders",))

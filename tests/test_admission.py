@@ -120,6 +120,12 @@ def test_the_place_in_the_queue_is_told_until_work_begins(ledger: Ledger) -> Non
     )
 
 
+def test_the_place_in_the_queue_does_not_tell_how_many_of_others_wait(ledger: Ledger) -> None:
+    tenants = ("acme", "bolt", None, "acme", None, "bolt")
+    made = [create(ledger, tenant=tenant, checked=False).id for tenant in tenants]
+    assert [ledger.get(one).position for one in made] == [1, 1, 1, 2, 2, 2]
+
+
 def test_what_is_shown_never_falls_and_ends_at_what_matched(ledger: Ledger) -> None:
     made = plan_out(ledger, 2, formats=("csv", "json"))
     seen = []

@@ -210,7 +210,7 @@ class Export:
     expires_at: Any = None
     estimated_completion_at: Any = None
     instant_at: Any = None
-    position: int | None = None  # 1 is next; None when not waiting, and in lists
+    position: int | None = None  # of its tenant's, 1 is next; None when not waiting, and in lists
     generation: int = 0
     consistency: str = (
         "snapshot"  # snapshot: all of one instant; part: each part of its own; none: of no instant

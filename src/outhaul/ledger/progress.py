@@ -33,12 +33,14 @@ def shown(*more: sa.ColumnElement[Any], alone: bool = False) -> sa.Select[Any]:
 
 
 def _place() -> sa.ScalarSelect[Any]:
-    """How many wait, counted up to this one in the order in which they were queued."""
+    """How many of its tenant wait, counted up to this one in the order in which they were queued: how busy the others
+    are is none of its business."""
     other = exports.alias("other")
     since = [sa.func.coalesce(table.c.queued_at, table.c.created_at) for table in (other, exports)]
     sooner = sa.or_(since[0] < since[1], sa.and_(since[0] == since[1], other.c.id <= exports.c.id))
     waits = sa.and_(other.c.status.in_(WAITING), other.c.deleted_at.is_(None))
-    return sa.select(sa.func.count()).select_from(other).where(waits, sooner).scalar_subquery()
+    same = other.c.tenant.is_not_distinct_from(exports.c.tenant)
+    return sa.select(sa.func.count()).select_from(other).where(waits, same, sooner).scalar_subquery()
 
 
 def shown_export(row: Any) -> Export:
