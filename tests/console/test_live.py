@@ -12,9 +12,11 @@ from pathlib import Path
 import httpx
 import pytest
 
+from outhaul.access import Access
 from outhaul.app import Outhaul
 from outhaul.console import live
 from outhaul.export import Draft, Export, Selection, Status
+from outhaul.ledger.tokens import Token
 from outhaul.making import Making, Standing
 from tests.console.visitors import Visitor, readable, slow
 from tests.served import ORDERS, ROWS, US, done, until
@@ -38,7 +40,7 @@ class Stream:
     def __init__(self, visitor: Visitor, path: str) -> None:
         self.shown: list[str] = []
         self.events: list[str] = []
-        self.over = threading.Event()
+        self.answered, self.over = threading.Event(), threading.Event()
         self._cookies = dict(visitor.http.cookies)
         self._url = f"{visitor.http.base_url}/console{path}"
         self._thread = threading.Thread(target=self._read, daemon=True)
@@ -48,6 +50,7 @@ class Stream:
         data: list[str] = []
         with httpx.stream("GET", self._url, cookies=self._cookies, timeout=60, trust_env=False) as answer:
             assert answer.headers["content-type"].startswith("text/event-stream")
+            self.answered.set()
             for line in answer.iter_lines():
                 if line.startswith("event: "):
                     self.events.append(line.removeprefix("event: "))
@@ -181,3 +184,68 @@ def test_maintenance_ends_a_stream_without_alarm_and_its_browser_asks_again(
         outhaul.access.maintain(on=False)
     assert stream.events == [], "done would keep the page from asking again"
     assert [one for one in caplog.records if one.name == "outhaul.console"] == []
+
+
+def test_open_streams_are_bounded_for_each_token_and_in_all(
+    outhaul: Outhaul, visitor: Visitor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(live, "EACH", 2)
+    other = Visitor(outhaul, str(visitor.http.base_url))
+    other.sign_in()
+
+    def status(asker: Visitor) -> int:
+        with asker.http.stream("GET", "/console/live?who=nobody") as answer:
+            assert answer.headers["content-type"].startswith("text/event-stream")
+            return answer.status_code
+
+    with visitor.http.stream("GET", "/console/live"):
+        with visitor.http.stream("GET", "/console/live?who=somebody"):
+            assert status(visitor) == 429
+            assert visitor.get().status_code == 200
+            assert status(other) == 200
+            with monkeypatch.context() as full:
+                full.setattr(live, "ALL", 2)
+                assert status(other) == 429
+        until(lambda: status(visitor) == 200, "the place of one that is over", 5)
+    other.http.close()
+
+
+def test_however_many_watch_other_pages_are_answered(
+    visitor: Visitor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    go, sizes = threading.Event(), Making.sizes
+
+    def late(self: Making, exports: Sequence[Export]) -> Mapping[str, int]:
+        assert go.wait(20)
+        return sizes(self, exports)
+
+    monkeypatch.setattr(Making, "sizes", late)
+    many = [Stream(visitor, f"/live?who={number}") for number in range(45)]  # more than common threads
+    until(lambda: all(one.answered.is_set() for one in many), "all have begun")
+    try:
+        assert visitor.get("/catalog", timeout=5).status_code == 200
+    finally:
+        go.set()
+    until(lambda: all(one.shown for one in many), "all are shown something")
+
+
+def test_names_are_not_asked_for_at_every_look(visitor: Visitor, monkeypatch: pytest.MonkeyPatch) -> None:
+    looks: list[int] = []
+    asked: list[int] = []
+    sizes, tokens = Making.sizes, Access.list_tokens
+
+    def counted(self: Making, exports: Sequence[Export]) -> Mapping[str, int]:
+        looks.append(len(exports))
+        return sizes(self, exports)
+
+    def told(self: Access) -> tuple[Token, ...]:
+        asked.append(1)
+        return tokens(self)
+
+    monkeypatch.setattr(Making, "sizes", counted)
+    monkeypatch.setattr(Access, "list_tokens", told)
+    monkeypatch.setattr(live, "EVERY", 0.02)
+    monkeypatch.setattr(live, "SHARED", 0.0)
+    Stream(visitor, "/live?who=none")
+    until(lambda: len(looks) > 10, "several looks")
+    assert len(asked) <= 2

@@ -8,7 +8,6 @@ from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 from urllib.parse import urlencode
 
-from outhaul.access import Access
 from outhaul.console.words import Clock
 from outhaul.export import Caller, Export, Status, View
 from outhaul.service import Exports
@@ -94,9 +93,8 @@ class Listed:
     filtered: bool
 
 
-def listed(exports: Exports, access: Access, caller: Caller, asked: Wanted, clock: Clock) -> Listed:
-    """What a caller sees of what is asked for; beyond the last page, the last."""
-    names = people(access, caller)
+def listed(exports: Exports, names: Mapping[str, str], caller: Caller, asked: Wanted, clock: Clock) -> Listed:
+    """What a caller who knows these names sees of what is asked for; beyond the last page, the last."""
     where = _where(asked.filters, names, clock)
     order = [(SORTED[asked.sort.removeprefix("-")], asked.sort.startswith("-"))]
 
@@ -113,14 +111,6 @@ def listed(exports: Exports, access: Access, caller: Caller, asked: Wanted, cloc
         rows, total = found(number)
     sizes = exports.making.sizes(rows)
     return Listed(rows, total, number, pages, sizes, names, datetime.now(UTC), bool(asked.filters))
-
-
-def people(access: Access, caller: Caller) -> dict[str, str]:
-    """Names of tokens and clients that a caller may know of, by their ids: of the own tenant, or of all."""
-    known = (*access.list_tokens(), *access.list_clients())
-    return {
-        one.id: one.name for one in known if one.name and (caller.all_tenants or one.tenant == caller.tenant)
-    }
 
 
 def _where(filters: Mapping[str, str], names: Mapping[str, str], clock: Clock) -> dict[str, Any]:

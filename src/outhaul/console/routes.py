@@ -23,6 +23,7 @@ from outhaul.console import listing, offering, showing
 from outhaul.console.doors import COOKIE, Doors, from_here
 from outhaul.console.live import Look, Looks, stream
 from outhaul.console.pages import HEADERS, PREFIX, STATIC, Visit, fingerprint, page, rendered, static, visit
+from outhaul.console.people import People
 from outhaul.errors import NotFound, NotSignedIn, OuthaulError, TooMuch
 from outhaul.export import Caller
 from outhaul.sending import sent
@@ -59,7 +60,7 @@ log = logging.getLogger("outhaul.console")
 def build(exports: Exports, access: Access, sessions: Sessions) -> ASGIApp:
     """The console as an app of its own, to be mounted under PREFIX."""
     doors = Doors(access, sessions)
-    console = Console(exports, access, doors, Looks())
+    console = Console(exports, People(access), doors, Looks())
     only = console.signed_in
     export = "/exports/{export_id}"
     app = Starlette(
@@ -91,7 +92,7 @@ class Console:
     """What its pages show and do."""
 
     exports: Exports
-    access: Access
+    people: People
     doors: Doors
     looks: Looks
 
@@ -113,7 +114,7 @@ class Console:
 
     def list(self, request: Request, seen: Visit) -> Response:
         asked = listing.wanted(request.query_params)
-        known = self._listed(seen, asked)
+        known = self._listed(seen, asked, anew=True)
         assert seen.caller
         resources = [one.name for one in offering.visible(self.exports.catalog, seen.caller)]
         return page(
@@ -127,10 +128,10 @@ class Console:
         def make() -> Look:
             return Look(rendered("_list.html", seen, asked=asked, listed=self._listed(seen, asked)))
 
-        return stream(request, self.looks, key, make, lambda: self._over(request, seen))
+        return self._stream(request, seen, key, make)
 
     def show(self, request: Request, seen: Visit) -> Response:
-        found = self._shown(request, seen)
+        found = self._shown(request, seen, anew=True)
         again = showing.again(found.export, seen.base)
         return page("export.html", seen, shown=found, wishes=showing.wishes(found.export), again=again)
 
@@ -145,7 +146,7 @@ class Console:
                 return _instead(seen, "This export has been deleted.", "", "All exports")
             return Look(rendered("_export.html", seen, shown=found), last=found.ended)
 
-        return stream(request, self.looks, key, make, lambda: self._over(request, seen))
+        return self._stream(request, seen, key, make)
 
     def file(self, request: Request, seen: Visit) -> Response:
         """A file by an address that stays the same for as long as it is kept, to be resumed by ranges."""
@@ -199,14 +200,19 @@ class Console:
             found.headers.update(error.headers or {})
         return found
 
-    def _listed(self, seen: Visit, asked: listing.Wanted) -> listing.Listed:
+    def _stream(self, request: Request, seen: Visit, key: Hashable, make: Callable[[], Look]) -> Response:
         assert seen.caller
-        return listing.listed(self.exports, self.access, seen.caller, asked, seen.clock)
+        return stream(request, self.looks, seen.caller.id, key, make, lambda: self._over(request, seen))
 
-    def _shown(self, request: Request, seen: Visit) -> showing.Shown:
+    def _listed(self, seen: Visit, asked: listing.Wanted, *, anew: bool = False) -> listing.Listed:
         assert seen.caller
-        of = request.path_params["export_id"]
-        return showing.shown(self.exports, self.access, seen.caller, of, _number(request))
+        names = self.people.names(seen.caller, anew=anew)
+        return listing.listed(self.exports, names, seen.caller, asked, seen.clock)
+
+    def _shown(self, request: Request, seen: Visit, *, anew: bool = False) -> showing.Shown:
+        assert seen.caller
+        names, of = self.people.names(seen.caller, anew=anew), request.path_params["export_id"]
+        return showing.shown(self.exports, names, seen.caller, of, _number(request))
 
     def _over(self, request: Request, seen: Visit) -> Look | None:
         """What to show to somebody who is signed in no longer."""

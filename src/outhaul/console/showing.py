@@ -8,9 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from outhaul.access import Access
 from outhaul.console import asking, words
-from outhaul.console.listing import people
 from outhaul.console.words import Failure
 from outhaul.export import ACTIVE, MOVES, Artifact, Caller, Export, Status
 from outhaul.making import Pace, Standing
@@ -74,10 +72,9 @@ class Shown:
         return self.export.status in ENDED
 
 
-def shown(exports: Exports, access: Access, caller: Caller, export_id: str, page: int) -> Shown:
-    """NotFound when the caller sees no such export."""
+def shown(exports: Exports, names: Mapping[str, str], caller: Caller, export_id: str, page: int) -> Shown:
+    """To a caller who knows these names; NotFound when it sees no such export."""
     export = exports.get(caller, export_id)
-    names = people(access, caller)
     told = _told(exports, export)
     pages = max(1, -(-(export.parts or 0) // PARTS))
     page = min(page, pages)
