@@ -104,7 +104,9 @@ def _export() -> dict[str, sa.ColumnElement[Any]]:
 
 def _beside(table: sa.Table) -> dict[str, sa.ColumnElement[Any]]:
     tenant = {"tenant": copies.c.tenant} if "tenant" in table.c else {}
-    return {**_moved(table), **tenant, "export": copies.c.id}
+    # An id of its own for what happened, too.
+    known = {"public": copies.c.id.concat(sa.cast(events.c.id, sa.Text))} if table is events else {}
+    return {**_moved(table), **tenant, **known, "export": copies.c.id}
 
 
 def _moved(table: sa.Table) -> dict[str, sa.ColumnElement[Any]]:

@@ -9,6 +9,7 @@ from typing import Any
 
 import httpx
 import pytest
+import sqlalchemy as sa
 
 from outhaul.app import Outhaul
 from outhaul.dialects._described import ref
@@ -17,6 +18,7 @@ from outhaul.dialects.commercelayer import told as history
 from outhaul.dialects.commercelayer.routes import polled, router
 from outhaul.export import Caller
 from outhaul.ledger.callbacks import record
+from outhaul.ledger.tables import callbacks
 from outhaul.ledger.tokens import Token
 from tests import documented
 from tests.issuing import Authority, authority
@@ -101,7 +103,8 @@ class House:
         )
         with outhaul.ledger._write() as write:
             record(write, hook.id, 1, hook.url, None, "away")
-        self.tried = "1"
+            known = sa.select(callbacks.c.public).where(callbacks.c.webhook == hook.id)
+            self.tried: str = write.execute(known).scalar_one()
 
     def opaque(self, **granted: Any) -> str:
         return self.outhaul.access.make_token("x", **granted)[0]

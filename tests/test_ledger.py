@@ -50,8 +50,8 @@ def test_a_new_export_has_its_planning_part_and_one_event(ledger: Ledger) -> Non
 
 def test_an_id_that_is_taken_is_drawn_again(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
     first = create(ledger)
-    letters = iter(first.id + "abcdefghij")
-    monkeypatch.setattr("outhaul.ledger.exports.secrets.choice", lambda _: next(letters))
+    ids = iter((first.id, "abcdefghij"))
+    monkeypatch.setattr("outhaul.ledger.exports.fresh", lambda: next(ids))
     assert create(ledger).id == "abcdefghij"
 
 

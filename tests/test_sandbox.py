@@ -14,6 +14,7 @@ from contextlib import closing
 from pathlib import Path
 from random import Random
 
+import httpx
 import pytest
 
 from outhaul import cli, pipeline
@@ -134,7 +135,8 @@ def test_all_types_of_the_official_command_line_are_there() -> None:
 def test_its_line_tells_all_that_clients_need(sandbox: Sandbox) -> None:
     assert sandbox.told.keys() == {"base_url", "console_url", "commercelayer", "batch", "rebilly"}
     assert re.fullmatch(r"http://127\.0\.0\.1:\d+", sandbox.base)
-    assert sandbox.told["console_url"] is None
+    page = httpx.get(sandbox.told["console_url"], follow_redirects=True, trust_env=False)
+    assert (page.status_code, "text/html" in page.headers["content-type"]) == (200, True)
     assert sandbox.credentials.keys() == MEMBERS
     assert sandbox.told["rebilly"].keys() == REBILLY
 
@@ -281,7 +283,8 @@ def test_it_leaves_nothing_when_its_terminal_is_closed(tmp_path: Path) -> None:
 def test_for_people_each_credential_is_a_line(sandbox: Sandbox) -> None:
     blocks = {"commercelayer": dict(sandbox.credentials), "batch": {"project": "p"}, "rebilly": {"jwt": "j"}}
     lines = command._said(sandbox.base, blocks, as_json=False).splitlines()
-    told = {"base_url": sandbox.base, **sandbox.credentials, "batch_project": "p", "rebilly_jwt": "j"}
+    places = {"base_url": sandbox.base, "console_url": f"{sandbox.base}/console/"}
+    told = {**places, **sandbox.credentials, "batch_project": "p", "rebilly_jwt": "j"}
     assert dict(line.split("=", 1) for line in lines) == told
 
 

@@ -102,9 +102,10 @@ def run(
 
 def _said(address: str, told: dict[str, dict[str, Any]], *, as_json: bool) -> str:
     """Where it is and who may ask: one line of JSON, or for people a line for each."""
+    places = {"base_url": address, "console_url": f"{address}/console/"}
     if as_json:
-        return notation.dumps({"base_url": address, "console_url": None, **told})
-    lines = {"base_url": address, **told["commercelayer"]}
+        return notation.dumps({**places, **told})
+    lines = {**places, **told["commercelayer"]}
     for dialect in ("batch", "rebilly"):
         lines |= {f"{dialect}_{name}": value for name, value in told[dialect].items()}
     return "\n".join(f"{name}={value}" for name, value in lines.items())
