@@ -118,8 +118,8 @@ def test_each_family_of_errors_has_its_exit_status(
 
 
 def test_the_reference_and_the_help_tell_what_each_exit_status_means(tmp_path: Path) -> None:
-    reference = (Path(__file__).parent.parent / "docs" / "reference.md").read_text()
-    section = reference.partition("### Exit status\n")[2].partition("\n## ")[0]
+    reference = (Path(__file__).parent.parent / "docs" / "reference" / "commands.md").read_text()
+    section = reference.partition("## Exit status\n")[2].partition("\n## ")[0]
     told = {
         int(status): means for status, means in re.findall(r"^\| (\d+) \| (.*) \|$", section, re.MULTILINE)
     }

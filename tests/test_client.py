@@ -33,7 +33,7 @@ from outhaul.manifest import verify_folder
 from tests import replies
 from tests.served import ROWS, put_together, served
 
-REFERENCE = Path(__file__).parent.parent / "docs" / "reference.md"
+REFERENCE = Path(__file__).parent.parent / "docs" / "reference" / "python.md"
 NOTES = [None, "", "a,b", "line\nbreak", '"quoted"', "é", " ", "NULL", "007", "a\tb"]
 SHOP = f"""
 PRAGMA journal_mode = WAL;
@@ -311,7 +311,7 @@ def test_the_python_of_the_reference_runs_as_it_stands(
     monkeypatch.setenv("OUTHAUL_TOKEN", token)
     here = str(http.base_url).rstrip("/")
     assert "http://127.0.0.1:8350" in found[1]
-    exec(compile(found[1].replace("http://127.0.0.1:8350", here), "reference.md", "exec"), {})
+    exec(compile(found[1].replace("http://127.0.0.1:8350", here), "python.md", "exec"), {})
     *_, followed, counted = capsys.readouterr().out.splitlines()
     assert followed == f"completed {ROWS - 9} {ROWS - 9}"
     assert counted == str(ROWS - 9)

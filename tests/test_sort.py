@@ -75,7 +75,7 @@ def shop(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database]:
 
 
 def truth(database: Database, order: str, where: str = "true") -> list[str]:
-    """Keys in the order that docs/reference.md promises, by the database itself."""
+    """Keys in the order that docs/reference/filters.md promises, by the database itself."""
     sqlite = database.dialect == "sqlite"
     terms = []
     for name in (*order.split(","), *(["id"] if "id" not in order.replace("-", "").split(",") else [])):

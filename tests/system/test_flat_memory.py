@@ -22,7 +22,7 @@ from tests.system._outhaul import Asker, Service
 from tests.system.conftest import SOURCES
 
 LIMIT = 400_000_000  # bytes, over all processes, with one worker
-# A row of 130 MB must be whole to become Parquet, and is once more while its pages are made (docs/reference.md).
+# A row of 130 MB must be whole to become Parquet, and is once more while its pages are made (see "Formats").
 WHOLE = {"parquet": 600_000_000}
 TICK = 0.05  # seconds between two looks
 
