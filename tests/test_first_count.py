@@ -15,6 +15,7 @@ import psycopg
 import pytest
 
 from outhaul import siblings, sources, stores
+from outhaul.errors import UnknownResource
 from outhaul.export import Caller, Draft, Selection
 from outhaul.hiding import offered
 from outhaul.service import Exports, Terms
@@ -76,7 +77,22 @@ def test_twenty_who_ask_at_once_count_by_one_connection(
         most = [names(postgres_url) for _ in range(20)]
         locked.rollback()
         assert {one.result() for one in asked} == {30}
-    assert all(found == ["outhaul count"] for found in most)
+    assert max(most, key=len) == ["outhaul count"]
+
+
+def test_while_a_slow_count_goes_on_others_are_not_kept_from_being_checked(
+    postgres_url: str, locked: psycopg.Connection[Any], tmp_path: Path
+) -> None:
+    locked.rollback()
+    with serving(postgres_url, tmp_path, 20) as exports, ThreadPoolExecutor(1) as pool:
+        locked.execute("LOCK TABLE orders IN ACCESS EXCLUSIVE MODE")
+        slow = pool.submit(exports.create, CALLER, DRAFT)
+        until(lambda: names(postgres_url))
+        with pytest.raises(UnknownResource):
+            exports.create(CALLER, Draft((Selection("oders"),)))
+        assert not slow.done()
+        locked.rollback()
+        assert slow.result().matched == 30
 
 
 def test_waiting_for_ones_turn_takes_of_the_time(

@@ -92,7 +92,6 @@ ADDRESSES = {
     "very long": "/api/webhooks/" + "a" * 30_000,
     "very large number": "/api/events/" + "9" * 30,
     "foreign digits": "/api/events/%D9%A1",
-    "a fragment": "/api/exports#x",
     "nothing below": "/api",
     "nothing below a slash": "/api/",
 }
@@ -103,6 +102,11 @@ def test_an_odd_address_leads_nowhere(asker: Asker, name: str) -> None:
     answer = send(asker, head(asker, "GET", ADDRESSES[name]))
     assert (answer.status, answer.codes) == (404, ["RECORD_NOT_FOUND"])
     assert answer.headers["content-type"] == MEDIA_TYPE
+
+
+def test_what_follows_a_number_sign_is_no_part_of_the_address(asker: Asker) -> None:
+    answer = send(asker, head(asker, "GET", "/api/exports#x"))
+    assert (answer.status, json.loads(answer.body)["data"]) == (200, [])
 
 
 @pytest.mark.parametrize("target", ["/oauth", "/oauth/", "/oauth/token/", "/oauth/token%00", "/oauth//token"])

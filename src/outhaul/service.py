@@ -30,6 +30,7 @@ from outhaul.webhooks import Callback, Message, Webhook, Webhooks
 __all__ = ["LINKS", "Callback", "Event", "Exports", "File", "Links", "Message", "Terms", "Webhook"]
 
 LINKS = "/files"
+QUICK = 0.05  # seconds; while a count takes longer, other creations go on
 SOON = 0.01  # seconds in which no count need begin; sources take 0 for no limit
 ID = re.compile(r"[A-Za-z0-9]{1,40}")
 
@@ -126,10 +127,20 @@ class Exports:
         same = key and self._ledger.keyed(caller, key, draft)
         if same:
             return same
+        longest = self._terms.count_timeout.total_seconds()
         with self._turn:
             made = self.plan(caller, draft)
             self._room()
-        counts = self._count(made)
+            counts = self._count(made, min(QUICK, longest))
+            if len(counts) == len(made.selections) or longest <= QUICK:
+                return self._keep(caller, draft, made, counts, least, key)
+        counts = self._count(made, longest)
+        with self._turn:
+            return self._keep(caller, draft, made, counts, least, key)
+
+    def _keep(
+        self, caller: Caller, draft: Draft, made: Plan, counts: tuple[int, ...], least: int, key: str | None
+    ) -> Export:
         for node, rows in zip(made.selections, counts, strict=False):
             node.ceiling.admit(node.resource, rows)
         matched = sum(counts) if len(counts) == len(made.selections) else None
@@ -139,10 +150,9 @@ class Exports:
                 where=("matched",),
                 facts={"value": matched, "limit": least - 1},
             )
-        with self._turn:
-            export = self._ledger.create(
-                caller=caller, draft=draft, plan=made, matched=matched, key=key, most=self._terms.most
-            )
+        export = self._ledger.create(
+            caller=caller, draft=draft, plan=made, matched=matched, key=key, most=self._terms.most
+        )
         self._nudge()
         return export
 
@@ -325,11 +335,11 @@ class Exports:
                 hint="Ask for it again.",
             )
 
-    def _count(self, made: Plan) -> tuple[int, ...]:
-        """Rows of the selections, for limits and a first display; of fewer when the time was not enough. One count at a
-        time asks the source, by one connection; to wait for one's turn takes of the time."""
-        deadline = time.monotonic() + self._terms.count_timeout.total_seconds()
-        if not self._counting.acquire(timeout=max(0.0, deadline - time.monotonic())):
+    def _count(self, made: Plan, limit: float) -> tuple[int, ...]:
+        """Rows of the selections, for limits and a first display; of fewer when the seconds were not enough. One count
+        at a time asks the source, by one connection; to wait for one's turn takes of the time."""
+        deadline = time.monotonic() + limit
+        if limit <= SOON or not self._counting.acquire(timeout=limit):
             return ()
         try:
             return tuple(self._counted(plan.at(made, datetime.now(UTC)), deadline))
