@@ -9,8 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from outhaul import binaries, plan, reconcile, whole
+from outhaul import binaries, plan, reconcile, sessions, whole
+from outhaul.access import Access
 from outhaul.ledger import Ledger
+from outhaul.sessions import Sessions
 from outhaul.stores.file import FileStore
 from tests import drafts
 from tests.drafts import plan_out
@@ -48,3 +50,22 @@ def test_a_sweep_spares_the_directory_of_an_archive_until_it_is_named(ledger: Le
     reconcile.sweep(ledger, store)
     assert store.size(directory) is not None
     assert store.size(f"{made.id}/directory-0.zip") is None
+
+
+def test_tokens_of_links_are_forgotten_when_no_session_of_theirs_can_be_left(ledger: Ledger) -> None:
+    access = Access(ledger)
+    links = Sessions(access, ["key"])
+    codes = [links.invite(all_tenants=True) for _ in range(3)]
+    old, revoked, fresh = (links.caller(links.enter(code)).id for code in codes)
+    _, named = access.make_token("console", all_tenants=True)
+    access.revoke(revoked)
+    hours = sessions.LASTS.total_seconds()
+    with ledger._write() as write:
+        for of in (old, revoked, named.id):
+            write.exec_driver_sql(
+                f"UPDATE tokens SET created_at = created_at - {hours + 1} WHERE id = '{of}'"
+            )
+    assert ledger.forget_linked(sessions.LASTS) == 1
+    left = {one.id for one in access.list_tokens()}
+    assert left == {revoked, fresh, named.id}
+    assert ledger.forget_linked(sessions.LASTS) == 0

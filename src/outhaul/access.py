@@ -77,13 +77,15 @@ class Access:
         read_only: bool = False,
         ceiling: Ceiling = UNLIMITED,
         expires_at: datetime | None = None,
+        of: str = "",
     ) -> tuple[str, Token]:
         """A new token, in clear for the only time, and what is kept of it. `others`: tenants that it reaches besides
-        where a dialect lets its caller say which. `resources` empty: every resource."""
+        where its caller can say which. `resources` empty: every resource. `of`: its id, IntegrityError when that is
+        taken; else a random one."""
         whose("token", tenant, all_tenants)
         token = PREFIX + secrets.token_urlsafe(32)
         made = NewToken(
-            secrets.token_hex(4),
+            of or secrets.token_hex(4),
             digest(token),
             name,
             tenant,

@@ -8,24 +8,25 @@ import shutil
 import signal
 import socket
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, Self
 
-from outhaul import engines, hiding, siblings, sources, stores, trims
+from outhaul import engines, health, hiding, register, siblings, sources, stores, trims
 from outhaul.access import Access
 from outhaul.address import Address
 from outhaul.audit import Audit
 from outhaul.catalog import Catalog
 from outhaul.ceilings import Ceiling
-from outhaul.config import SIGNING, Settings, prepare, redact, secret_keys
+from outhaul.config import LIMITS, SIGNING, Settings, prepare, redact, secret_keys, words
 from outhaul.errors import Misconfigured
 from outhaul.issuers import Issuer
 from outhaul.ledger import Ledger
 from outhaul.ledger import Terms as LedgerTerms
+from outhaul.operating import Limit, Operating, Workers
 from outhaul.reconcile import Loop
 from outhaul.service import LINKS, Exports, Terms
 from outhaul.signing import Keyring
@@ -202,13 +203,43 @@ def web(outhaul: Outhaul, own: str) -> ASGIApp:
         own_settings = {name: getattr(settings, name) for name in dialect.SETTINGS}
         made = dialect.build(outhaul.exports, access, max_body=settings.max_body, **own_settings)
         routes.append(dialects.placed(dialect, made))
-    people = console.build(outhaul.exports, access, Sessions(access, secret_keys(settings.state)))
+    sessions = Sessions(access, secret_keys(settings.state))
+    again = {one.__name__.rpartition(".")[2]: one.again for one in found if hasattr(one, "again")}
+    typed = {name: partial(line, sections=outhaul.catalog.sections) for name, line in again.items()}
+    operating, told = _operating(outhaul), settings.public_register
+    people = console.build(outhaul.exports, access, sessions, operating, typed=typed, register=told)
     routes += [Mount(console.PREFIX, people), dialects.links(outhaul.exports), dialects.keys(access)]
+    routes += console.registered(register.build(outhaul.catalog)) if settings.public_register else []
     router = dialects.Audited(Router(routes, redirect_slashes=False), outhaul.audit)
     begins = [one.PREFIX for one in found if hasattr(one, "PREFIX")]
     patterns = [one.PLACES for one in found if hasattr(one, "PLACES")]
+    patterns.append(console.REGISTER)
     places = [LINKS, dialects.WELL_KNOWN, console.PREFIX, *begins]
     return Address(router, own, settings.public_url, settings.proxies, places, patterns)
+
+
+def body(settings: Settings, catalog: Catalog) -> health.Body:
+    """What is examined to know whether all is well."""
+    free, workers = settings.min_free, settings.workers
+    return health.Body(settings.require_source(), catalog, workers, settings.state, free)
+
+
+def _operating(outhaul: Outhaul) -> Operating:
+    settings = outhaul.settings
+
+    def examine() -> list[health.Sign]:
+        signs = health.examined(body(settings, outhaul.catalog))
+        return [replace(sign, found=redact(sign.found), cure=redact(sign.cure)) for sign in signs]
+
+    workers = Workers(settings.workers, outhaul.engine.alive)
+    return Operating(outhaul.access, settings.audit_folder, workers, examine, list(_limits(settings)))
+
+
+def _limits(settings: Settings) -> Iterator[Limit]:
+    fields = type(settings).model_fields
+    for name in LIMITS:
+        value = getattr(settings, name)
+        yield Limit(name, "" if value is None else words(value), fields[name].description or "")
 
 
 def _issuing(outhaul: Outhaul, own: str) -> Access:

@@ -29,6 +29,29 @@ from outhaul.errors import Misconfigured
 PREFIX = "OUTHAUL_"
 FILE = "outhaul.toml"  # read from the working folder when it is there
 SIGNING = "signing.pem"  # in the state folder
+# The settings that bound what is done, as whoever runs the service looks them up.
+LIMITS = (
+    *(
+        "workers",
+        "window",
+        "window_refuses",
+        "max_records",
+        "max_bytes",
+        "max_body",
+        "min_free",
+        "part_bytes",
+    ),
+    *(
+        "count_timeout",
+        "instant_limit",
+        "instant_kept",
+        "lease",
+        "retention",
+        "link_lifetime",
+        "token_lifetime",
+    ),
+    *("rate_average", "rate_burst", "rate_tokens", "batch_limits", "rate_organization"),
+)
 UNITS = {"ms": "milliseconds", "s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 # Drivers take quotes and spaces in a password as they stand.
 SECRET_IN_URL = re.compile(
@@ -58,6 +81,23 @@ def listed(value: Any) -> Any:
 def rate(value: Any) -> Any:
     """`"200/1m"` as a rate."""
     return rates.parse(value) if isinstance(value, str) else value
+
+
+def words(value: Any) -> str:
+    """A setting's value as it can be written, durations in their largest unit."""
+    if isinstance(value, timedelta):
+        length = {
+            "d": value / timedelta(days=1),
+            "h": value / timedelta(hours=1),
+            "m": value / timedelta(minutes=1),
+        }
+        unit = next((one for one, many in length.items() if many >= 1 and many == int(many)), "")
+        return f"{length[unit]:.0f}{unit}" if unit else f"{value.total_seconds():g}s"
+    if isinstance(value, rates.Rate):
+        return f"{value.limit}/{words(timedelta(seconds=value.interval))}"
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return f"{value:,}" if isinstance(value, int) else str(value)
 
 
 Duration = Annotated[timedelta, BeforeValidator(duration), Field(gt=timedelta())]
@@ -149,6 +189,10 @@ class Settings(BaseSettings):
     rate_organization: Rate = Field(
         rates.Rate(3_000, 600.0),
         description="calls of Rebilly's API other than GET that one organization may make",
+    )
+    public_register: bool = Field(
+        False,
+        description="tell everybody, at /register, what can be exported by customers and in which formats",
     )
     mode: Literal["live", "test"] = Field(
         "live", description="which mode tokens and resources say that they are of"

@@ -63,6 +63,12 @@ class Caller:
     application: Mapping[str, Any] = field(default_factory=dict)
     owner: Mapping[str, Any] = field(default_factory=dict)
 
+    @property
+    def admin(self) -> bool:
+        """Whether it runs the service: nothing limits it, so that no token which it makes reaches further."""
+        limited = self.read_only or self.resources or self.ceiling != UNLIMITED or not self.exports
+        return self.all_tenants and not limited
+
 
 @dataclass(frozen=True, slots=True)
 class Sight:

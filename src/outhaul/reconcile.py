@@ -16,7 +16,7 @@ from functools import partial
 from itertools import groupby
 from typing import Any, Protocol, Self
 
-from outhaul import manifest
+from outhaul import manifest, sessions
 from outhaul.errors import OuthaulError, StoreError, Unproven
 from outhaul.export import Fragment
 from outhaul.ledger import AWAY, Done, Facts, Ledger
@@ -332,6 +332,7 @@ class Loop:
                     sweep_at = time.monotonic() + SWEEP
                     self._take_over()
                     sweep(ledger, store)
+                    ledger.forget_linked(sessions.LASTS)
             except Exception:
                 log.exception("could not reconcile; trying again")
             self._due.wait(max(0.0, whole_at - time.monotonic()))

@@ -6,6 +6,7 @@ import hashlib
 import secrets
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import timedelta
 
 from itsdangerous import BadData, URLSafeTimedSerializer
@@ -14,7 +15,7 @@ from sqlalchemy.exc import IntegrityError
 from outhaul.access import SHAPE, Access, digest, whose
 from outhaul.errors import NotSignedIn
 from outhaul.export import Caller
-from outhaul.ledger import NewToken
+from outhaul.ledger import LINKED, NewToken
 
 LASTS = timedelta(hours=12)  # a working day
 INVITED = timedelta(minutes=15)
@@ -46,12 +47,13 @@ class Sessions:
     ) -> str:
         """What makes a link that signs in once, within INVITED; nothing is kept of it until then."""
         whose("link", tenant, all_tenants)
-        return str(self._links.dumps([secrets.token_hex(8), tenant, all_tenants, resources, read_only]))
+        of = LINKED + secrets.token_hex(6)
+        return str(self._links.dumps([of, tenant, all_tenants, resources, read_only]))
 
     def enter(self, code: str) -> str:
         """The cookie of a new session, by an invitation; NotSignedIn when it is none, too old or was used;
         UnderMaintenance, which does not use it up. There is a token behind it, whose text nobody has, to be listed and
-        revoked as any other."""
+        revoked as any other, and forgotten when no session of it can be left."""
         self._access.open()
         try:
             of, tenant, all_tenants, resources, read_only = self._links.loads(code, _seconds(INVITED))
@@ -65,13 +67,18 @@ class Sessions:
             raise NotSignedIn("This link has been used.", hint="Make a new one.") from None
         return self._begun(of)
 
-    def caller(self, cookie: str) -> Caller:
-        """Whose session it is; NotSignedIn when it is none, is over, was ended, or its token was; UnderMaintenance."""
+    def caller(self, cookie: str, tenant: str = "") -> Caller:
+        """Whose session it is; NotSignedIn when it is none, is over, was ended, or its token was; UnderMaintenance.
+        `tenant`: of those that its token names, the one that is asked for; else the first."""
         self._access.open()
         of, session = self._read(cookie)
         if self._access.ledger.has_ended(session):
             raise NotSignedIn("You have signed out.")
-        return self._access.known(self._access.ledger.token(of))
+        found = self._access.known(self._access.ledger.token(of))
+        if tenant not in found.others:
+            return found
+        others = tuple(one for one in (found.tenant, *found.others) if one and one != tenant)
+        return replace(found, tenant=tenant, others=others)
 
     def end(self, cookie: str) -> None:
         """Sign out: from now on the cookie is worth nothing, whoever has it."""

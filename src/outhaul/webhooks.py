@@ -126,10 +126,16 @@ class Webhooks:
         _may(caller)
         return self._ledger.callback(public, caller.tenant)
 
-    def trigger(self, caller: Caller, event: Event) -> None:
-        """Tell of an event once more whoever of the caller's tenant would be told of it now."""
+    def trigger(self, caller: Caller, event: Event, webhook_id: str | None = None) -> int:
+        """Tell of an event once more whoever of the caller's tenant would be told of it now, or one of them; gives how
+        many are."""
         _may(caller, change=True)
-        self._ledger.trigger(event, caller.tenant)
+        return self._ledger.trigger(event, caller.tenant, webhook_id)
+
+    def unsent(self, caller: Caller, ids: Sequence[str]) -> Mapping[str, int]:
+        """How many messages wait to be sent to these webhooks, which the caller was let see, by id."""
+        _may(caller)
+        return self._ledger.unsent(ids)
 
     def delete(self, caller: Caller, webhook_id: str) -> None:
         _may(caller, change=True)

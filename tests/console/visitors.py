@@ -106,10 +106,10 @@ def asked(outhaul: Outhaul, tenant: str | None = None, **more: Any) -> Export:
 
 
 @contextmanager
-def slow(place: Path) -> Iterator[Outhaul]:
+def slow(place: Path, **flags: Any) -> Iterator[Outhaul]:
     """The shop in this folder, where an export of all orders takes three seconds."""
     source, catalog = f"sqlite:///{place}/shop.db", place / "catalog.toml"
     wanted = {"source": source, "catalog": catalog, "state": place / "state", "workers": 1, "min_free": 0}
-    settings = config.load(wanted)
+    settings = config.load(wanted | flags)
     with Outhaul(settings, app.offered(settings, app.reflect(settings)), rows_per_second=40) as outhaul:
         yield outhaul

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping
-from urllib.parse import urlsplit
+from urllib.parse import quote, unquote, urlsplit
 
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
@@ -18,6 +18,7 @@ from outhaul.rates import Rate, neighbourhood
 from outhaul.sessions import LASTS, Sessions
 
 COOKIE = "outhaul_session"
+TENANT = "outhaul_tenant"  # the cookie of a choice, which is worth nothing by itself
 TRIES = Rate(10, 60.0)  # of signing in, from one address
 PLACE = re.compile(r"(?!/)[A-Za-z0-9/?&=%+._~-]{0,500}")  # within the console, to come back to
 
@@ -30,7 +31,8 @@ class Doors:
 
     def signed_in(self, request: Request) -> Caller:
         """Whose session the request carries; NotSignedIn."""
-        caller = self.sessions.caller(request.cookies.get(COOKIE, ""))
+        wanted = unquote(request.cookies.get(TENANT, ""))
+        caller = self.sessions.caller(request.cookies.get(COOKIE, ""), wanted)
         request.scope["outhaul.audit"].update(caller=caller.id, tenant=caller.tenant)
         return caller
 
@@ -78,22 +80,27 @@ class Doors:
         except NotSignedIn:
             pass  # it is what was asked for
         answer = RedirectResponse(f"{seen.root}/sign-in", 303, HEADERS)
-        answer.delete_cookie(COOKIE, path=seen.root)
+        for cookie in (COOKIE, TENANT):
+            answer.delete_cookie(cookie, path=seen.root)
+        return answer
+
+    def choose(self, request: Request, seen: Visit) -> Response:
+        """Another tenant of those that the token is for; what the choice is worth is looked up at each request."""
+        assert seen.caller
+        wanted = request.state.form.get("tenant", "")
+        if wanted not in seen.tenants:
+            raise NotAllowed(
+                "This token does not reach that tenant.", hint="Choose one of those that it names."
+            )
+        answer = RedirectResponse(f"{seen.root}/", 303, HEADERS)
+        _keep(answer, seen, TENANT, quote(wanted, safe=""))
         return answer
 
     def _let_in(self, request: Request, seen: Visit, cookie: str, back: str) -> Response:
         caller = self.sessions.caller(cookie)
         request.scope["outhaul.audit"].update(caller=caller.id, tenant=caller.tenant)
         answer = RedirectResponse(f"{seen.root}/{back}", 303, HEADERS)
-        answer.set_cookie(
-            COOKIE,
-            cookie,
-            max_age=int(LASTS.total_seconds()),
-            path=seen.root,
-            secure=seen.base.startswith("https://"),
-            httponly=True,
-            samesite="lax",
-        )
+        _keep(answer, seen, COOKIE, cookie)
         return answer
 
     def _too_many(self, request: Request, template: str, **known: str) -> Response | None:
@@ -106,6 +113,19 @@ class Doors:
         answer: Response = page(template, visit(request), 429, said=said, **known)
         answer.headers["Retry-After"] = str(wait)
         return answer
+
+
+def _keep(answer: Response, seen: Visit, name: str, value: str) -> None:
+    """A cookie for as long as a session lasts."""
+    answer.set_cookie(
+        name,
+        value,
+        max_age=int(LASTS.total_seconds()),
+        path=seen.root,
+        secure=seen.base.startswith("https://"),
+        httponly=True,
+        samesite="lax",
+    )
 
 
 def from_here(request: Request) -> None:

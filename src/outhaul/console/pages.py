@@ -64,6 +64,32 @@ class Visit:
         return self.caller is not None and not self.caller.read_only
 
     @property
+    def who(self) -> Caller:
+        """Where somebody is signed in."""
+        assert self.caller
+        return self.caller
+
+    @property
+    def admin(self) -> bool:
+        return self.caller is not None and self.caller.admin
+
+    @property
+    def hooks(self) -> bool:
+        """Whether webhooks are for this caller."""
+        return self.caller is not None and not self.caller.resources
+
+    @property
+    def tenants(self) -> Sequence[str]:
+        """Those that the token has a choice of; empty where it has none."""
+        caller = self.caller
+        return sorted((caller.tenant, *caller.others)) if caller and caller.tenant and caller.others else ()
+
+    @property
+    def home(self) -> str:
+        """What paths of the service begin with."""
+        return self.root.removesuffix(PREFIX)
+
+    @property
     def role(self) -> str:
         return words.role(self.caller) if self.caller else ""
 
@@ -71,6 +97,11 @@ class Visit:
 def visit(request: Request, caller: Caller | None = None) -> Visit:
     base: str = request.scope["outhaul.base"]
     return Visit(base, urlsplit(base).path + PREFIX, Clock(_zone(request.cookies.get(ZONE, ""))), caller)
+
+
+def numbered(text: str) -> int:
+    """The number of a page as an address has it; 1 for what is none."""
+    return max(1, int(text)) if text.isascii() and text.isdigit() and len(text) < 8 else 1
 
 
 @lru_cache(maxsize=500)

@@ -20,12 +20,29 @@ from starlette.types import ASGIApp
 from outhaul import errors
 from outhaul.access import Access
 from outhaul.console import listing, offering, showing
+from outhaul.console.admin import Admin
+from outhaul.console.admin_audit import Log
+from outhaul.console.admin_tokens import Keys
+from outhaul.console.admin_webhooks import Hooks
 from outhaul.console.doors import COOKIE, Doors, from_here
 from outhaul.console.live import Look, Looks, stream
-from outhaul.console.pages import HEADERS, PREFIX, STATIC, Visit, fingerprint, page, rendered, static, visit
+from outhaul.console.pages import (
+    HEADERS,
+    PREFIX,
+    STATIC,
+    Visit,
+    fingerprint,
+    numbered,
+    page,
+    rendered,
+    static,
+    visit,
+)
 from outhaul.console.people import People
 from outhaul.errors import NotFound, NotSignedIn, OuthaulError, TooMuch
 from outhaul.export import Caller
+from outhaul.operating import Operating
+from outhaul.register import key
 from outhaul.sending import sent
 from outhaul.service import Exports
 from outhaul.sessions import Sessions
@@ -57,10 +74,20 @@ Seen = Callable[[Request, Visit], Response]
 log = logging.getLogger("outhaul.console")
 
 
-def build(exports: Exports, access: Access, sessions: Sessions) -> ASGIApp:
-    """The console as an app of its own, to be mounted under PREFIX."""
-    doors = Doors(access, sessions)
-    console = Console(exports, People(access), doors, Looks())
+def build(
+    exports: Exports,
+    access: Access,
+    sessions: Sessions,
+    operating: Operating,
+    *,
+    typed: Mapping[str, showing.Typed],
+    register: bool = False,
+) -> ASGIApp:
+    """The console as an app of its own, to be mounted under PREFIX. `typed`: by the names of dialects, how
+    their exports are asked for once more; `register`: whether there is a public one."""
+    doors, people = Doors(access, sessions), People(access)
+    console = Console(exports, people, doors, Looks(), typed, register)
+    admin = Admin(operating, Keys(operating, exports), Log(operating, people), Hooks(exports))
     only = console.signed_in
     export = "/exports/{export_id}"
     app = Starlette(
@@ -74,6 +101,10 @@ def build(exports: Exports, access: Access, sessions: Sessions) -> ASGIApp:
             Route(f"{export}/{{move}}", _post(only(console.move)), methods=["POST"]),
             Route("/catalog", _get(only(console.catalog, back=True))),
             Route("/catalog/{name:path}", _get(only(console.resource, back=True))),
+            Route("/tenant", _post(only(doors.choose)), methods=["POST"]),
+            Route("/admin/queue/live", _get(only(partial(console.live, admin.fragment)))),
+            *(Route(path, _get(only(call, back=True))) for path, call in admin.pages.items()),
+            *(Route(path, _post(only(call)), methods=["POST"]) for path, call in admin.forms.items()),
             Route("/sign-in", _get(doors.ask)),
             Route("/sign-in", _post(doors.sign_in), methods=["POST"]),
             Route("/enter", _get(doors.invited)),
@@ -95,6 +126,8 @@ class Console:
     people: People
     doors: Doors
     looks: Looks
+    typed: Mapping[str, showing.Typed]
+    register: bool
 
     def signed_in(self, call: Seen, *, back: bool = False) -> Call:
         """The call for who is signed in. Others are refused, or with `back` asked to sign in, and brought back then."""
@@ -132,7 +165,7 @@ class Console:
 
     def show(self, request: Request, seen: Visit) -> Response:
         found = self._shown(request, seen, anew=True)
-        again = showing.again(found.export, seen.base)
+        again = showing.again(found.export, seen.base, self.typed)
         return page("export.html", seen, shown=found, wishes=showing.wishes(found.export), again=again)
 
     def show_live(self, request: Request, seen: Visit) -> Response:
@@ -178,12 +211,25 @@ class Console:
         search, catalog = request.query_params.get("q", "").strip()[: listing.LONGEST], self.exports.catalog
         found = offering.visible(catalog, seen.caller, search)
         hidden = offering.hidden(catalog, seen.caller)
-        return page("catalog.html", seen, resources=found, hidden=hidden, search=search)
+        return page(
+            "catalog.html",
+            seen,
+            resources=found,
+            hidden=hidden,
+            search=search,
+            register=self.register,
+            key=key,
+        )
 
     def resource(self, request: Request, seen: Visit) -> Response:
         assert seen.caller
         found = offering.offered(self.exports.catalog, seen.caller, request.path_params["name"])
-        return page("resource.html", seen, offered=found, kind=offering.kind)
+        return page("resource.html", seen, offered=found, kind=offering.kind, key=key(found.resource))
+
+    def live(self, fragment: Callable[[Visit], str], request: Request, seen: Visit) -> Response:
+        """A part of a page that is sent again when it has changed; refused to whom the page is."""
+        fragment(seen)
+        return self._stream(request, seen, (request.url.path, *_eyes(seen)), lambda: Look(fragment(seen)))
 
     async def nowhere(self, request: Request, error: Exception) -> Response:
         """What no address leads to."""
@@ -236,8 +282,7 @@ def _eyes(seen: Visit) -> tuple[Hashable, ...]:
 
 def _number(request: Request) -> int:
     """The page of parts that is asked for."""
-    text = request.query_params.get("parts", "")
-    return max(1, int(text)) if text.isascii() and text.isdigit() and len(text) < 8 else 1
+    return numbered(request.query_params.get("parts", ""))
 
 
 Answer = Callable[[Request], Awaitable[Response]]
@@ -261,6 +306,7 @@ def _post(call: Call) -> Answer:
 
         def sent_from_here(request: Request, form: Form) -> Response:
             from_here(request)
+            request.state.form = form
             return call(request, form)
 
         return await waiting(partial(_answered, sent_from_here, request, form))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -16,6 +16,7 @@ from outhaul.service import Event, Exports
 
 PARTS = 50  # of a page
 DOWNLOADS = 10
+Typed = Callable[[Export, str], str]  # an export, and the address of the service
 ENDED = frozenset({Status.COMPLETED, Status.EXPIRED})  # nothing happens any more that a page would wait for
 
 
@@ -120,9 +121,12 @@ def wishes(export: Export) -> list[tuple[str, str]]:
     return told
 
 
-def again(export: Export, base: str) -> list[tuple[str, str]]:
-    """Ways to ask for the same once more, each with its line."""
+def again(export: Export, base: str, dialects: Mapping[str, Typed]) -> list[tuple[str, str]]:
+    """Ways to ask for the same once more, each with its line. `dialects`: how their own exports are asked for, by their
+    names."""
+    own = dialects.get(export.dialect)
     ways = {
+        "With curl, as it was asked for": own(export, base) if own else None,
         "With curl, at the API of Commerce Layer's exports": asking.curl(export.draft, base),
         "On the command line": asking.line(export.draft, base),
     }

@@ -93,7 +93,7 @@ def role(caller: Caller) -> str:
     """Who somebody is here, by what the token may do."""
     if caller.read_only:
         return "viewer"
-    return "admin" if caller.all_tenants else "exporter"
+    return "admin" if caller.admin else "exporter"
 
 
 def failure(error: Mapping[str, Any], *, openly: bool) -> Failure:

@@ -14,6 +14,8 @@ Each sibling has
     check(catalog) -> tuple[str, ...]                  only where the catalog file has a section for it, which is in
                                                        `catalog.sections` under its name: what is missing or wrong
                                                        there, in words
+    again(export, base, sections)                      only where it can tell how an export that was asked for by it is
+                                                       asked for once more: a line of curl; `sections` of the catalog
     letter(exports, base, message)                     only where there are webhooks: (body, headers) of a
                                                        POST to one, signed; `base` as below
 The app that mounts it puts into each request's scope

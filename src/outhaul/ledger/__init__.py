@@ -16,10 +16,12 @@ from outhaul.ledger.planned import Planned
 from outhaul.ledger.seen import SORTABLE
 from outhaul.ledger.snapshots import Snapshot, label
 from outhaul.ledger.terms import Terms
-from outhaul.ledger.tokens import NewToken, Token
+from outhaul.ledger.tokens import LINKED, NewToken, Token
+from outhaul.ledger.work import Busy, Crowd, Holding, Work
 
 __all__ = [
     "AWAY",
+    "LINKED",
     "NEWEST",
     "PLAIN",
     "SORTABLE",
@@ -34,9 +36,22 @@ __all__ = [
     "NewToken",
     "Planned",
 ]
-__all__ += ["Pace", "Sending", "Snapshot", "Standing", "Terms", "Token", "Verdict", "Webhook", "label"]
+__all__ += [
+    "Busy",
+    "Crowd",
+    "Holding",
+    "Pace",
+    "Sending",
+    "Snapshot",
+    "Standing",
+    "Terms",
+    "Token",
+    "Verdict",
+    "Webhook",
+    "label",
+]
 
 
-class Ledger(Flags, Making):
+class Ledger(Flags, Making, Work):
     """What is true. Each transition is one conditional UPDATE in a short transaction; leases are on the database's
     clock. Safe to use from several threads and processes at once."""

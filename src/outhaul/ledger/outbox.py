@@ -153,11 +153,14 @@ class Outbox(Callbacks):
                 raise _missing(webhook_id)
             tell_of_webhook(write, webhook_id, gone.tenant, "webhook_removed", who)
 
-    def trigger(self, event: Event, tenant: str | None) -> None:
-        """Tell of it once more: to every webhook of the tenant (None: of all) that would be told of such an event."""
+    def trigger(self, event: Event, tenant: str | None, webhook_id: str | None = None) -> int:
+        """Tell of it once more: to every webhook of the tenant (None: of all) that would be told of such an event, or
+        to one of them; gives to how many."""
         wanting = sa.select(webhooks.c.id).where(
             _wants(event), _own(tenant), webhooks.c.disabled_at.is_(None)
         )
+        if webhook_id is not None:
+            wanting = wanting.where(webhooks.c.id == webhook_id)
         due = sa.case((webhooks.c.opened_at.is_not(None), NEVER), else_=now())
         there = sa.and_(deliveries.c.webhook == webhooks.c.id, deliveries.c.event == event.id)
         row = sa.select(webhooks.c.id, sa.literal(event.id, sa.BigInteger), due)
@@ -170,6 +173,7 @@ class Outbox(Callbacks):
             waiting = sa.and_(ours, deliveries.c.token.is_(None), ~open_now)
             write.execute(deliveries.update().where(waiting).values(due_at=now(), tries=0))
             write.execute(deliveries.insert().from_select(["webhook", "event", "due_at"], missing))
+            return len(told)
 
     def pick(self) -> Sending | None:
         """Hold the next message that is due, for as long as a lease; one at a time for each webhook."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import sqlalchemy as sa
@@ -17,6 +17,7 @@ from outhaul.ledger.tables import ended, tokens
 USED_EVERY = (
     60.0  # seconds between two notes of a token's use: a busy caller must not make every read a write
 )
+LINKED = "console-"  # what the id of a token begins with that a link to the console has made
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +121,15 @@ class Tokens(Closing):
                 .where(tokens.c.id == token_id, tokens.c.revoked_at.is_(None), _are(client))
                 .values(revoked_at=now()),
             )
+
+    def forget_linked(self, age: timedelta) -> int:
+        """Remove tokens of this age that links to the console have made; gives how many. One that was revoked stays,
+        so that what it has asked for does not begin again."""
+        old = tokens.c.created_at <= now() - age.total_seconds()
+        linked = tokens.c.id.startswith(LINKED, autoescape=True)
+        with self._jot() as write:
+            gone = write.execute(tokens.delete().where(linked, old, tokens.c.revoked_at.is_(None)))
+            return gone.rowcount
 
     def end_token(self, hash: str, expires_at: float) -> None:  # noqa: A002  # as above
         """From now on no signed token of this hash is good, which would be until `expires_at`, seconds since 1970."""

@@ -1,0 +1,80 @@
+"""A token of several tenants: its holder chooses one of them, and sees that one alone."""
+
+from __future__ import annotations
+
+import pytest
+
+from outhaul.app import Outhaul
+from tests.console.visitors import HERE, Page, Visitor, asked, rows
+from tests.test_audit import told
+
+
+@pytest.fixture
+def both(outhaul: Outhaul, visitor: Visitor) -> tuple[str, str]:
+    """Ids of exports of two tenants, both of which the visitor's token names."""
+    made = asked(outhaul, "1").id, asked(outhaul, "2").id
+    visitor.sign_in(tenant="1", others=("2", "far & away"))
+    return made
+
+
+def choices(visitor: Visitor) -> list[str]:
+    """The tenants that the header offers."""
+    texts = Page(visitor.get().text).texts
+    return texts[texts.index("Webhooks") + 1 : texts.index("Switch")]
+
+
+def test_one_tenant_after_the_other_is_seen_and_never_both(
+    outhaul: Outhaul, visitor: Visitor, both: tuple[str, str]
+) -> None:
+    ours, theirs = both
+    assert choices(visitor) == ["1", "2", "far & away"]
+    assert "exporter, tenant 1" in visitor.text()
+    assert (ours in rows(visitor.get().text), theirs in visitor.get().text) == (True, False)
+    answer = visitor.post("/tenant", tenant="2")
+    assert (answer.status_code, answer.headers["location"]) == (303, "/console/")
+    assert "exporter, tenant 2" in visitor.text()
+    assert told(outhaul)["tenant"] == "2"
+    assert (theirs in rows(visitor.get().text), ours in visitor.get().text) == (True, False)
+    assert visitor.get(f"/exports/{ours}").status_code == 404
+    assert visitor.post(f"/exports/{ours}/delete").status_code == 404
+    assert visitor.get(f"/exports/{theirs}").status_code == 200
+    assert choices(visitor) == ["1", "2", "far & away"]
+    visitor.post("/tenant", tenant="far & away")
+    assert "tenant far & away" in visitor.text()
+    visitor.post("/tenant", tenant="1")
+    assert ours in rows(visitor.get().text)
+
+
+def test_a_choice_is_worth_nothing_by_itself(
+    outhaul: Outhaul, visitor: Visitor, both: tuple[str, str]
+) -> None:
+    _, theirs = both
+    refused = visitor.post("/tenant", tenant="3")
+    assert (refused.status_code, "does not reach" in refused.text) == (403, True)
+    assert visitor.post("/tenant").status_code == 403
+    assert visitor.post("/tenant", {"Sec-Fetch-Site": "cross-site"}, tenant="2").status_code == 403
+    for stranger in ({"tenant": "1"}, {"all_tenants": True}):
+        other = Visitor(outhaul, str(visitor.http.base_url))
+        other.sign_in(**stranger)
+        other.http.cookies.set("outhaul_tenant", "2")
+        if "tenant" in stranger:
+            assert "exporter, tenant 1" in other.text()
+            assert other.get(f"/exports/{theirs}").status_code == 404
+        else:
+            assert "admin, all tenants" in other.text()
+        assert other.post("/tenant", tenant="2").status_code == 403
+        assert "Switch" not in other.text()
+        other.http.close()
+    nobody = Visitor(outhaul, str(visitor.http.base_url))
+    assert nobody.post("/tenant", tenant="1").status_code == 401
+    nobody.http.close()
+
+
+def test_the_choice_ends_with_the_session(outhaul: Outhaul, visitor: Visitor, both: tuple[str, str]) -> None:
+    answer = visitor.post("/tenant", tenant="2")
+    cookie = answer.headers["set-cookie"]
+    assert all(word in cookie.lower() for word in ("httponly", "samesite=lax", "path=/console"))
+    visitor.http.post("/console/sign-out", headers=HERE)
+    assert not visitor.http.cookies
+    visitor.sign_in(tenant="1", others=("2",))
+    assert "tenant 1" in visitor.text()
