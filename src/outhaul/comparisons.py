@@ -28,8 +28,9 @@ say = sa.literal_column
 
 # How SQLite's moments are mostly spelled, as patterns of GLOB: what follows the second, characters up to the zone, and
 # the decimals that are missing there.
-SECOND = "[0-9][0-9][0-9][0-9]-[0-9][0-9]-[0-9][0-9][ T][0-9][0-9]:[0-9][0-9]:[0-9][0-9]"
 DIGIT = "[0-9]"
+DAY = f"{DIGIT * 4}-{DIGIT * 2}-{DIGIT * 2}"
+SECOND = f"{DAY}[ T]{DIGIT * 2}:{DIGIT * 2}:{DIGIT * 2}"
 SPELLINGS = (
     ("", 19, ".000000"),
     (f".{DIGIT * 6}", 26, ""),

@@ -129,7 +129,7 @@ class Member:
     """One member of the object that a row is in JSON, where a dialect has a form of its own for it: `text`, the same
     in each row; or the value of `field`, a dotted name; or the list of the values of `each`, a field of a relationship
     to many; or an object of `members`. Values that are NULL are left out, and so is a list without any. `worded`:
-    values are texts whatever their type.
+    values are texts whatever their type; `utc`: moments are spelled as RFC 3339 has them, in UTC with a `Z`.
     """
 
     key: str
@@ -138,6 +138,7 @@ class Member:
     each: str = ""
     members: tuple[Member, ...] = ()
     worded: bool = False
+    utc: bool = False
 
 
 @dataclass(frozen=True, slots=True)

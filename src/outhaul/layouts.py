@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from outhaul.catalog import Catalog, Resource
+from outhaul.catalog import Catalog, Resource, Type
 from outhaul.errors import Malformed, WrongValue
 from outhaul.export import Draft, Member, Selection
 from outhaul.predicates import hint
@@ -19,13 +19,15 @@ FORMATS = ("json", "ndjson")  # those in which a row is an object
 @dataclass(frozen=True, slots=True)
 class Laid:
     """A member of a row's object: `text`, an object of `members`, or the value at `path`, where `many` the list of the
-    values there: names of relationships, and of a field. `worded`: values are texts whatever their type."""
+    values there: names of relationships, and of a field. `worded`: values are texts whatever their type; `utc`: they
+    are moments, and spelled in UTC."""
 
     key: str
     text: str | None = None
     path: tuple[str, ...] = ()
     many: bool = False
     worded: bool = False
+    utc: bool = False
     members: tuple[Laid, ...] = ()
 
 
@@ -92,16 +94,23 @@ def _value(
     walk, field = way_to(catalog, resource, name, where)
     path = (*(step.name for step in walk), field.name)
     many = [step.many for step in walk]
+    utc = one.utc and field.type in {Type.INSTANT, Type.TIMESTAMP}
     if one.each and many.count(True) == 1 and many[-1]:
         if path[:-1] in lists:
             message = f"{'.'.join(path[:-1])} can be one list, and is that of {lists[path[:-1]]!r} already."
             raise WrongValue(message, where=where, wrong=name)
         lists[path[:-1]] = one.key
-        return Laid(one.key, path=path, many=True, worded=one.worded)
+        return Laid(one.key, path=path, many=True, worded=one.worded, utc=utc)
     if one.each or any(many):
         told = "one value for each row" if one.field else "values of one relationship to many, right below it"
         raise WrongValue(f"{resource.name}.{name} does not lead to {told}.", where=where, wrong=name)
-    return Laid(one.key, path=path, worded=one.worded)
+    return Laid(one.key, path=path, worded=one.worded, utc=utc)
+
+
+def spelled(layout: Sequence[Laid]) -> frozenset[tuple[str, ...]]:
+    """The paths of all that is spelled in UTC."""
+    below = (spelled(one.members) for one in layout)
+    return frozenset(one.path for one in layout if one.utc).union(*below)
 
 
 def from_data(data: Sequence[Mapping[str, Any]]) -> tuple[Laid, ...]:

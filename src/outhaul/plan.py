@@ -21,6 +21,7 @@ from outhaul.tabular import PLAIN, Tabular, lay, tabular
 from outhaul.values import DEFAULT, Limits, Where
 from outhaul.wishes import Wish, dry, resolve, steps
 
+Path = tuple[str, ...]
 PART_BYTES = 100_000_000  # 60 parts of 773 MB instead of 8 cost 10 % by key and 23 % by ctid
 BINARY = "binary"  # in place of a format: what belongs to rows is copied as it is
 
@@ -37,6 +38,7 @@ class Column:
     scale: int | None = None
     description: str = ""
     stored: str = ""  # the database's own type, where the value is read as text
+    utc: bool = False  # a moment is spelled as RFC 3339 has it, in UTC with a `Z`
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,9 +80,7 @@ class Node:
     filled: bool = False  # objects of JSON leave out what is null or blank
     layout: tuple[layouts.Laid, ...] = ()  # of the root: what a row of it is in JSON, if not all columns
     stem: str = ""  # of the root: what its files are called, if not as the resource
-    binary: str | None = (
-        None  # of a root whose rows' binaries are written: their folder, "" where they are columns
-    )
+    binary: str | None = None  # of a root whose binaries are copied: where they lie, "" in the columns
 
     @property
     def many_children(self) -> tuple[Node, ...]:
@@ -203,7 +203,7 @@ class _Asker:
             dry(wish, where)
         lay(wish, asked.nested, draft, (*where, "nested"))
         root = replace(self._node(wish, rules, draft.dry), tabular=tabular(draft), stem=asked.stem)
-        root = _laid(root, laid) if laid else root
+        root = _laid(root, laid, layouts.spelled(laid)) if laid else root
         asks = self.reader.read(resource, asked.filters, (*where, "filters"))
         until = moments.until(self.catalog, resource, asked.until, (*where, "until"))
         root = replace(
@@ -288,13 +288,15 @@ class _Asker:
             self._check(child, where)
 
 
-def _laid(node: Node, layout: tuple[layouts.Laid, ...] = ()) -> Node:
-    """The tree under a layout, in whose lists a NULL has no place."""
+def _laid(node: Node, layout: tuple[layouts.Laid, ...], utc: frozenset[Path], path: Path = ()) -> Node:
+    """The tree under a layout, with moments in UTC at those paths, and no NULL in its lists."""
     where = node.where
     if node.name and node.many:
         (one,) = node.columns
         where = every(where, Test(one.column, one.type, one.native, "not_null"))
-    return replace(node, where=where, layout=layout, children=tuple(map(_laid, node.children)))
+    columns = tuple(replace(one, utc=(*path, one.key) in utc) for one in node.columns)
+    children = tuple(_laid(child, (), utc, (*path, child.name)) for child in node.children)
+    return replace(node, where=where, layout=layout, columns=columns, children=children)
 
 
 def _copied(root: Node, resource: Resource, draft: Draft, tenant: str | None, where: Where) -> Node:

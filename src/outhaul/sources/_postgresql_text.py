@@ -32,6 +32,8 @@ def text(element: Element, column: Column, style: Style) -> tuple[Element, Kind]
     """The value as it stands (csv; typed but for booleans and arrays), or so that COPY's text is what JSON wants."""
     if column.stored:
         return sa.cast(element, Native("text")), "str"
+    if column.utc and style == "json":
+        return _in_utc(element, column), "str"
     if style == "csv" or (style == "typed" and column.type not in {Type.BOOLEAN, Type.ARRAY}):
         return element, "str"
     for words, kind in PLAIN:
@@ -41,6 +43,13 @@ def text(element: Element, column: Column, style: Style) -> tuple[Element, Kind]
         return sa.cast(element, Native("text")), "raw"
     # Domains, arrays, composites, enums, extensions: only the server knows what they come to.
     return sa.cast(sa.func.pg_catalog.to_json(element), Native("text")), "raw"
+
+
+def _in_utc(element: Element, column: Column) -> Element:
+    """As RFC 3339 has it; sessions are in UTC, and what has no zone is taken as that."""
+    moment = element if column.type is Type.INSTANT else sa.func.pg_catalog.timezone(bound("UTC"), element)
+    text = sa.cast(sa.func.pg_catalog.to_json(moment), Native("text"))
+    return sa.func.pg_catalog.replace(sa.func.pg_catalog.btrim(text, bound('"')), bound("+00:00"), bound("Z"))
 
 
 def _bound(value: str, column: Column) -> Element:

@@ -13,6 +13,7 @@ from sqlalchemy.sql.elements import Grouping
 
 from outhaul.blocks import Kind
 from outhaul.catalog import Type
+from outhaul.comparisons import DAY, Sqlite
 from outhaul.plan import Column
 from outhaul.sources._order import Placing
 from outhaul.sources._select import Element, Style, Tongue, say
@@ -64,8 +65,20 @@ def _text(element: Element, column: Column, style: Style) -> tuple[Element, Kind
             sa.func.replace(element, say("char(10)"), say("' '")), say("char(13)"), say("' '")
         )
         quoted = sa.case((sa.func.json_valid(element), flat), else_=quoted)
+    if column.utc:
+        quoted = sa.func.coalesce(_in_utc(element), quoted)
     blob = say("'\"\\\\x'").concat(_hex(element)).concat(say("'\"'"))
     return _by_class(element, column, blob, quoted, json=True), "raw"
+
+
+def _in_utc(element: Element) -> Element:
+    """A text that is a moment as RFC 3339 has it, in quotes; NULL for another. SQLite would take more for moments, as
+    `now` and numbers."""
+    moment = Sqlite.forms[Type.INSTANT](element)
+    second = sa.func.rtrim(sa.func.rtrim(moment, say("'0'")), say("'.'"))
+    spelled = sa.func.replace(second, say("' '"), say("'T'"))
+    dated = element.op("GLOB", is_comparison=True)(say(f"'{DAY}*'"))
+    return sa.case((dated, say("'\"'").concat(spelled).concat(say("'Z\"'"))))
 
 
 def _typed(element: Element, column: Column) -> Element:

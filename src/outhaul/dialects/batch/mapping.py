@@ -116,7 +116,7 @@ class Section:
         group = self._identifiers(event, wanted.identifiers)
         layout = (
             Member("event", text=kind),
-            Member("date", field=event.date),
+            Member("date", field=event.date, utc=True),
             *([group] if group else ()),
             Member("orchestration_id", field=event.orchestration_id, worded=True),
         )
@@ -143,8 +143,8 @@ class Section:
         """One value, or the list of those that a relationship to many leads to."""
         walk, field = way_to(self.catalog, self.catalog.resources[resource], path)
         if any(step.many for step in walk):
-            return Member(key, each=path, worded=worded)
-        return Member(key, field=path, worded=worded and field.type not in LISTS)
+            return Member(key, each=path, worded=worded, utc=True)
+        return Member(key, field=path, worded=worded and field.type not in LISTS, utc=True)
 
     def _segment(self, resource: str, code: str) -> str:
         named = [one.name for one in self.catalog.resources[resource].segments]
@@ -262,7 +262,7 @@ def _missing(section: Section) -> Iterator[str]:
         yield from (f"events.{kind}.{name}: is missing." for name in unnamed)
         _, field = way_to(section.catalog, section.catalog.resources[event.resource], event.date)
         if field.type is not Type.INSTANT:
-            yield f"events.{kind}.date: {event.resource}.{event.date} has no zone, and so have the dates of events."
+            yield f"events.{kind}.date: {event.resource}.{event.date} has no zone, and is taken as UTC."
 
 
 def _unknown(what: str, name: str, choices: Iterable[str], *where: str) -> WrongValue:
