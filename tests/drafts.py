@@ -31,10 +31,12 @@ def plan(formats: Sequence[str] = ("csv",), resources: Sequence[str] = ("orders"
 
 
 def create(ledger: Ledger, tenant: str | None = "acme", checked: bool = True, **more: Any) -> Export:
-    """A new export of `orders`, unless told otherwise; `checked`: its parts may be admitted."""
+    """A new export of `orders`, asked for over Commerce Layer's API unless told otherwise; `checked`: its parts may be
+    admitted."""
     formats = more.pop("formats", ("csv",))
     resources = more.pop("resources", ("orders",))
-    draft = Draft(tuple(Selection(resource) for resource in resources), formats=formats, **more)
+    asked = {"dialect": "commercelayer"} | more
+    draft = Draft(tuple(Selection(resource) for resource in resources), formats=formats, **asked)
     caller = Caller("key-1", "Ann", tenant)
     made = ledger.create(caller=caller, draft=draft, plan=plan(formats, resources), matched=None)
     if checked:

@@ -11,6 +11,7 @@ import pytest
 
 from outhaul.access import Access
 from outhaul.app import Outhaul
+from outhaul.dialects.batch import ids
 from tests.batches import Key, Source, asleep, valid
 from tests.served import Asker
 
@@ -95,12 +96,15 @@ def test_a_list_shows_the_exports_of_its_project_alone(quiet: tuple[Outhaul, Key
         assert other not in seen
 
 
-def test_other_dialects_can_show_these_exports_in_their_words(quiet: tuple[Outhaul, Key]) -> None:
+def test_a_list_of_another_dialect_does_not_hold_these_exports(quiet: tuple[Outhaul, Key]) -> None:
     outhaul, key = quiet
-    key.create(**AGE)
-    answer = Asker(outhaul, key.client, tenant="acme").call("GET", "/exports")
-    assert answer.status_code == 200
-    assert answer.json()["data"][0]["attributes"]["resource_type"] == "people"
+    asker = Asker(outhaul, key.client, tenant="acme")
+    made, own = key.create(**AGE), asker.ask(resource_type="people").json()["data"]["id"]
+    for query in ("", "?filter[q][status_eq]=pending", "?filter[q][resource_type_eq]=people&sort=created_at"):
+        page = asker.call("GET", f"/exports{query}").json()
+        assert (page["meta"]["record_count"], [one["id"] for one in page["data"]]) == (1, [own])
+    answer = asker.call("GET", f"/exports/{ids.read_export(made)}")
+    assert answer.json()["data"]["attributes"]["resource_type"] == "people", "whoever knows its id finds it"
 
 
 def test_an_export_too_many_is_refused_where_none_is_to_wait(place: Path) -> None:

@@ -57,6 +57,15 @@ def test_lists_are_paged_filtered_and_sorted(listed: tuple[Organization, list[st
     assert organization.ids(filter="createdTime:2020-01-01T00:00:00Z..2021-01-01T00:00:00Z") == []
 
 
+def test_no_export_is_in_the_lists_of_two_dialects(listed: tuple[Organization, list[str]]) -> None:
+    organization, made = listed
+    asker = Asker(organization.outhaul, organization.client, tenant="1")
+    page = asker.call("GET", "/exports").json()
+    assert [one["attributes"]["resource_type"] for one in page["data"]] == ["orders"]
+    assert page["meta"]["record_count"] == 1
+    assert sorted(organization.ids()) == sorted(made)
+
+
 def test_a_list_asks_as_often_however_many_exports_and_ids_there_are(
     listed: tuple[Organization, list[str]],
 ) -> None:

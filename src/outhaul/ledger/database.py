@@ -17,7 +17,7 @@ from outhaul.errors import Misconfigured
 from outhaul.ledger.tables import metadata
 from outhaul.ledger.terms import Terms
 
-HEAD = "0020"  # the newest revision in migrations/versions
+HEAD = "0021"  # the newest revision in migrations/versions
 LOCKS = {
     "migrate": 0x6F7574_01,
     "admit": 0x6F7574_02,

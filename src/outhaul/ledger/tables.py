@@ -115,7 +115,8 @@ for name, columns in {
     "ix_exports_tenant_resource": ("tenant", "resource", "created_at"),
     "ix_exports_tenant_reference": ("tenant", "reference", "created_at", "id", "deleted_at"),
 }.items():
-    sa.Index(name, *(exports.c[column] for column in columns), sqlite_where=THERE, postgresql_where=THERE)
+    seen = (exports.c[column] for column in (*columns, "dialect"))
+    sa.Index(name, *seen, sqlite_where=THERE, postgresql_where=THERE)
 GONE = exports.c.deleted_at.is_not(None)
 sa.Index("ix_exports_gone", exports.c.deleted_at, sqlite_where=GONE, postgresql_where=GONE)
 KEYED = sa.and_(exports.c.key.is_not(None), THERE)

@@ -30,7 +30,7 @@ from outhaul.errors import NotFound
 from outhaul.export import Caller
 from outhaul.service import Exports, Message
 
-DIALECT, KIND = "commercelayer", "webhooks"
+KIND = "webhooks"
 router = APIRouter(dependencies=[Depends(acceptable)])
 
 
@@ -44,7 +44,7 @@ def list_webhooks(request: Request, caller: SignedIn) -> Document:
 def create(request: Request, caller: SignedIn, given: Body) -> Document:
     inclusion = _inclusion(request, caller, changes=True)
     row, disabled = parse.webhook_creation(given, render.EVENTS)
-    made, secret = exports_of(request).webhooks.create(caller, DIALECT, row, disabled=disabled)
+    made, secret = exports_of(request).webhooks.create(caller, render.DIALECT, row, disabled=disabled)
     data = callbacks.webhook(made, inclusion.setting, inclusion.shape, secret)
     return Document({"data": data} | inclusion.fill(KIND, [made], [data]), 201)
 

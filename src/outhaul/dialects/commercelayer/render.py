@@ -14,6 +14,7 @@ from outhaul.errors import MENTION, outside
 from outhaul.export import Export, Status, View
 from outhaul.service import LINKS
 
+DIALECT = "commercelayer"
 STATUSES: Mapping[Status, str] = {
     Status.CREATED: "pending",
     Status.QUEUED: "pending",
@@ -62,9 +63,9 @@ class Links:
 
 
 def view(setting: Setting) -> View:
-    """Exports as lists compare with them: in the words of the wire."""
+    """Exports as lists compare with them: in the words of the wire, and only those that were asked for in them."""
     words: dict[Status, str] = {one: setting.word(one) for one in STATUSES if one is not Status.EXPIRED}
-    return View(FILTERABLE, words, EVENTS, json.dumps(GONE), LINKS, setting.openly)
+    return View(FILTERABLE, words, EVENTS, json.dumps(GONE), LINKS, setting.openly, DIALECT)
 
 
 def resource(export: Export, links: Links, setting: Setting, shape: Shape = WHOLE) -> dict[str, Any]:
