@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 import pytest
 
 from outhaul.ledger import Delivery, Ledger
+from outhaul.plan import BINARY
 from tests import drafts
 from tests.drafts import TERMS, claimed, create, fragment, only, plan_out
 
@@ -151,6 +152,24 @@ def test_what_is_shown_never_falls_and_ends_at_what_matched(ledger: Ledger) -> N
     assert ledger.get(made.id).percentage < 100
     assert ledger.complete(made.id, 1, [], "manifest")
     assert ledger.get(made.id).percentage == 100
+
+
+def test_a_row_is_shown_when_each_format_has_it_and_a_binary_when_it_is_copied(ledger: Ledger) -> None:
+    made = create(ledger, formats=("csv", "json"), resources=("orders", "files"))
+    lease = claimed(ledger, only(ledger.admit(2)))
+    drafts.hold(ledger, lease)
+    found = drafts.planned(1, counts=[{"": 10}, {"": 10}])
+    found = replace(found, forms=[("csv", "json"), (BINARY,)])
+    assert ledger.settle_plan(lease, found, own=False, claim=False) == ()
+    seen = []
+    for delivery in (one for _ in range(3) for one in ledger.admit(2)):
+        lease = claimed(ledger, delivery)
+        ledger.beat(lease, 4)
+        seen.append(ledger.get(made.id).processed)
+        assert ledger.settle(lease, [fragment(lease)])
+        seen.append(ledger.get(made.id).processed)
+    assert seen == [2, 5, 7, 10, 14, 20]
+    assert ledger.get(made.id).percentage == 99.9, "until it is closed"
 
 
 def test_the_end_is_estimated_from_the_rate(ledger: Ledger) -> None:

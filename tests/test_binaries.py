@@ -179,6 +179,14 @@ def test_only_some_are_copied_where_only_some_are_asked_for(outhaul: Outhaul) ->
         assert len([name for name in found.namelist() if name.startswith("files/")]) == 3
 
 
+def taken(folder: Path, at: str, key: str = "5000") -> tuple[Member, bytes]:
+    """A binary of a folder, as it would stand in an archive."""
+    node = replace(drafts.node("uploads"), binary=str(folder))
+    one = binaries.Binary("uploads", key, at.encode(), "x")
+    with binaries.opened(node, binaries.origin(str(folder)), one) as (member, data):
+        return member, b"".join(data)
+
+
 OUTSIDE = ["../shop.db", "/etc/passwd", "below", "gone.bin", "", "below/link", "a\0b", "loop/a", "loop"]
 LINKED = ["aside/0001.bin", "below/link/0001.bin"]
 
@@ -188,26 +196,31 @@ def test_a_binary_that_is_no_file_of_the_folder_is_refused_by_its_row(place: Pat
     for link, to in (("below/link", place / "shop.db"), ("loop", "loop"), ("aside", "below")):
         with suppress(FileExistsError):
             (place / "uploads" / link).symlink_to(to)
-    node = replace(drafts.node("uploads"), binary=str(place / "uploads"))
     with pytest.raises(UnreadableValue, match="uploads 5000"):
-        binaries._of_file(node, binaries.Binary("uploads", "5000", at.encode(), "x"))
+        taken(place / "uploads", at)
 
 
 def test_a_binary_that_changes_while_it_is_read_is_refused(tmp_path: Path) -> None:
     (tmp_path / "large").write_bytes(bytes(3_000_000))
-    node = replace(drafts.node("uploads"), binary=str(tmp_path))
-    _, data = binaries._of_file(node, binaries.Binary("uploads", "1", b"large", "x"))
-    (tmp_path / "large").write_bytes(b"x" * 3_000_000)
+    node, one = (
+        replace(drafts.node("uploads"), binary=str(tmp_path)),
+        binaries.Binary("u", "1", b"large", "x"),
+    )
+
+    def read() -> None:
+        with binaries.opened(node, binaries.origin(str(tmp_path)), one) as (_, data):
+            (tmp_path / "large").write_bytes(b"x" * 3_000_000)
+            list(data)
+
     with pytest.raises(UnreadableValue, match="changed"):
-        list(data)
+        read()
 
 
 @pytest.mark.parametrize("at", ["/{}/below/0001.bin", "below/../below/0001.bin"])
 def test_a_path_goes_down_only_even_if_it_would_come_back(place: Path, at: str) -> None:
-    node = replace(drafts.node("uploads"), binary=str(place / "uploads"))
     path = at.format(place / "uploads").replace("//", "/")
     with pytest.raises(UnreadableValue, match="outside"):
-        binaries._of_file(node, binaries.Binary("uploads", "1", path.encode(), "x"))
+        taken(place / "uploads", path)
 
 
 def test_a_folder_that_becomes_a_link_while_a_path_is_walked_leads_nowhere(
@@ -216,7 +229,6 @@ def test_a_folder_that_becomes_a_link_while_a_path_is_walked_leads_nowhere(
     for folder in ("uploads/below", "secret"):
         (tmp_path / folder).mkdir(parents=True)
         (tmp_path / folder / "a").write_bytes(folder.encode())
-    node = replace(drafts.node("uploads"), binary=str(tmp_path / "uploads"))
     really = os.open
 
     def swapping(path: Any, flags: int, **more: Any) -> int:
@@ -228,7 +240,7 @@ def test_a_folder_that_becomes_a_link_while_a_path_is_walked_leads_nowhere(
 
     monkeypatch.setattr(os, "open", swapping)
     with pytest.raises(UnreadableValue, match="uploads 1 "):
-        binaries._of_file(node, binaries.Binary("uploads", "1", b"below/a", "x"))
+        taken(tmp_path / "uploads", "below/a", "1")
 
 
 @pytest.mark.parametrize("size", [5, 3_000_000])
@@ -236,7 +248,6 @@ def test_a_binary_that_is_still_being_written_is_refused(
     size: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "a").write_bytes(bytes(size))
-    node = replace(drafts.node("uploads"), binary=str(tmp_path))
     really = os.read
 
     def growing(file: int, length: int) -> bytes:
@@ -246,7 +257,7 @@ def test_a_binary_that_is_still_being_written_is_refused(
 
     monkeypatch.setattr(os, "read", growing)
     with pytest.raises(UnreadableValue, match="changed"):
-        list(binaries._of_file(node, binaries.Binary("uploads", "1", b"a", "x"))[1])
+        taken(tmp_path, "a")
 
 
 def test_each_tenant_has_a_folder_of_its_own_where_the_catalog_says_so(tmp_path: Path) -> None:
@@ -267,6 +278,32 @@ def test_each_tenant_has_a_folder_of_its_own_where_the_catalog_says_so(tmp_path:
     (tmp_path / "catalog.toml").write_text(of_tenants.replace("/{tenant}", "/.{tenant}"))
     with pytest.raises(Misconfigured, match="whole step"):
         of_shop(tmp_path)
+    bucket = Binary("stored_as", "s3://bucket/{tenant}/uploads")
+    assert bucket.folder("a b/../c") is None
+    assert bucket.folder("a b?#%é") == "s3://bucket/a%20b%3F%23%25%C3%A9/uploads"
+
+
+WRONG = {
+    'folder = "/a", store = "s3://b", path = "stored_as"': "`folder` or `store`",
+    'store = "s3://b"': "`folder` or `store`",
+    'store = "s3://b", path = "stored_as", column = "stored_as"': "`folder` or `store`",
+    'store = "gs://b/a", path = "stored_as"': "no origin 'gs'",
+    'store = "/srv", path = "stored_as"': "no origin '/srv'",
+    'store = "s3:///a", path = "stored_as"': "names no bucket",
+    'store = "file://host/a", path = "stored_as"': "names no folder",
+    'store = "s3://b/x-{tenant}", path = "stored_as"': "whole step",
+    'store = "s3://{tenant}/a", path = "stored_as"': "behind the first step",
+}
+
+
+@pytest.mark.parametrize("written", WRONG)
+def test_a_place_that_is_none_is_refused_with_the_catalog_file(written: str, tmp_path: Path) -> None:
+    with closing(sqlite3.connect(tmp_path / "shop.db")) as connection:
+        connection.execute(PATHS)
+    (tmp_path / "catalog.toml").write_text(f"[resources.uploads]\nbinary = {{ {written} }}\n")
+    with pytest.raises(Misconfigured) as refused:
+        of_shop(tmp_path)
+    assert WRONG[written] in str(refused.value)
 
 
 def test_an_export_with_a_binary_that_is_gone_fails_and_says_which(outhaul: Outhaul, place: Path) -> None:

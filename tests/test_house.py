@@ -29,7 +29,7 @@ LONG_FUNCTIONS = (
 # Files that may be longer than FILE_LINES, each with the reason.
 LONG_FILES: dict[str, str] = {}
 
-SIBLINGS = ("sources", "formats", "stores", "engines", "dialects")
+SIBLINGS = ("sources", "formats", "stores", "origins", "engines", "dialects")
 BANNED_NAMES = {"manager", "handler", "processor", "helper", "helpers", "entity", "dto", "util", "utils"} | {
     "common",
     "factory",
@@ -66,7 +66,18 @@ HTTP_LIBRARIES = {"fastapi", "starlette", "uvicorn", "sse_starlette"}
 SPEAK_HTTP = {"cli", "commands", "app", "demo", "dialects", "console", "sandbox", "client", "service"}
 SPEAK_HTTP |= {"sending", "address"}
 BEHIND_THE_SERVICE = {
-    *("sources", "formats", "stores", "engines", "ledger", "pipeline", "worker", "reconcile", "snapshots"),
+    *(
+        "sources",
+        "formats",
+        "stores",
+        "origins",
+        "engines",
+        "ledger",
+        "pipeline",
+        "worker",
+        "reconcile",
+        "snapshots",
+    ),
     *("manifest", "downloads", "webhooks", "blocks"),
 }
 

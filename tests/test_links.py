@@ -52,10 +52,12 @@ def test_a_link_ends_with_its_time_its_token_and_its_export(outhaul: Outhaul, cl
         f"x{token}/{name}",
         f"{token}/other.json.gz",
         f"{token}/..%2fledger.db",
-        name,
     ):
         answer = client.get(f"/files/{wrong}")
         assert answer.status_code == 404, wrong
+    assert client.get(f"/files/{name}").status_code == 401, (
+        "without a token it is the id of a file of Rebilly's"
+    )
     outhaul.access.revoke(asker.kept.id)
     answer = client.get(link)
     assert (answer.status_code, "revoked" in answer.text) == (410, True)

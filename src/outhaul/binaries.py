@@ -4,27 +4,25 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import secrets
-import stat
 from collections.abc import Callable, Generator, Iterable, Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
-from outhaul import archive, deflate
+from outhaul import archive, deflate, origins, siblings
 from outhaul.blocks import Block, Range, Stream
 from outhaul.errors import StoreError, UnreadableValue
 from outhaul.export import Fragment, Part
 from outhaul.filenames import safe
+from outhaul.origins import Unfit
 from outhaul.plan import BINARY, Node, Plan
 
 NAMES = "(names)"  # the path of a fragment that tells what is in the one before it
 FOLDER = "files"  # of the archive
 OBJECT = 64_000_000  # bytes from which no further binary is begun in an object
 MOST = 5_000  # binaries of one object
-AT_ONCE = 1 << 20
-FLAGS = os.O_RDONLY | os.O_CLOEXEC
+AT_ONCE = 1 << 20  # what is larger is read twice, because its CRC-32 stands before it
 
 
 class Session(Protocol):
@@ -39,6 +37,21 @@ class Store(Protocol):
     """What is asked of a store; see `stores/__init__.py`."""
 
     def put(self, key: str, chunks: Iterable[bytes | memoryview], /) -> int: ...
+
+
+class Taken(Protocol):
+    """What is asked of a binary that lies at an origin; see `origins/__init__.py`."""
+
+    @property
+    def length(self) -> int: ...
+    def read(self) -> Iterator[bytes]: ...
+    def close(self) -> None: ...
+
+
+class Origin(Protocol):
+    """What is asked of a place where binaries lie; see `origins/__init__.py`."""
+
+    def take(self, path: bytes, /) -> Taken: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,16 +84,14 @@ def run(
     """Copies the binaries of the part's rows. After each object of them follows one that tells what is in it: a line of
     JSON with name, length, CRC-32 and the place of each. UnreadableValue names the row of one that cannot be had."""
     node = plan.selections[part.selection]
+    copying = _Copying(node, stop, progress)
     made: list[Fragment] = []
-    done = 0
     with closing(_binaries(session, node, part, stop)) as binaries:
         held = next(binaries, None)
         while held is not None:
-            copied = _Object(node, held, binaries, stop)
+            copied = _Object(copying, held, binaries)
             made.append(_put(store, part, copied.chunks(), len(made), copied))
             made.append(_put(store, part, copied.told(), len(made)))
-            done += len(copied.members)
-            progress(done)
             held = copied.left
     return tuple(made)
 
@@ -124,11 +135,24 @@ def _last(at: bytes) -> str:
     return at.decode(errors="replace").rpartition("/")[2]
 
 
+class _Copying:
+    """How the binaries of a part are come by, and how many have been copied."""
+
+    def __init__(self, node: Node, stop: Callable[[], None], progress: Callable[[int], None]) -> None:
+        self.node, self.stop, self._progress = node, stop, progress
+        self.origin = origin(node.binary) if node.binary else None
+        self._done = 0
+
+    def one_more(self) -> None:
+        self._done += 1
+        self._progress(self._done)
+
+
 class _Object:
     """The binaries of one object, as they are written into it. `left`: the first that has no room any more."""
 
-    def __init__(self, node: Node, first: Binary, rest: Iterator[Binary], stop: Callable[[], None]) -> None:
-        self._node, self._rest, self._stop = node, rest, stop
+    def __init__(self, copying: _Copying, first: Binary, rest: Iterator[Binary]) -> None:
+        self._copying, self._rest = copying, rest
         self.members: list[tuple[archive.Member, int]] = []  # each with where its header begins
         self.left: Binary | None = first
         self.length = 0
@@ -136,14 +160,16 @@ class _Object:
         self.sha256 = hashlib.sha256()
 
     def chunks(self) -> Iterator[bytes]:
+        copying = self._copying
         while self.left is not None and self.length < OBJECT and len(self.members) < MOST:
             begins = self.length
-            member, data = _opened(self._node, self.left)
-            yield self._counted(archive.header(member))
-            for piece in data:
-                self._stop()
-                yield self._counted(piece)
+            with opened(copying.node, copying.origin, self.left, copying.stop) as (member, data):
+                yield self._counted(archive.header(member))
+                for piece in data:
+                    copying.stop()
+                    yield self._counted(piece)
             self.members.append((member, begins))
+            copying.one_more()
             self.left = next(self._rest, None)
 
     def _counted(self, data: bytes) -> bytes:
@@ -183,95 +209,62 @@ def _put(
     )
 
 
-def _opened(node: Node, binary: Binary) -> tuple[archive.Member, Iterator[bytes]]:
-    """The binary as a member that is stored as it is, and its bytes."""
-    if not node.binary:
-        try:
-            data = bytes.fromhex(binary.at.removeprefix(b"\\x").decode())
-        except ValueError:
-            raise _unreadable(node, binary.key, "is no bytes") from None
-        return _member(binary, len(data), deflate.crc32(data)), iter([data])
-    return _of_file(node, binary)
+def origin(place: str) -> Origin:
+    """Where binaries lie: a folder, or an address of a scheme that is known."""
+    scheme = "file" if place.startswith("/") else place.partition(":")[0]
+    found: Origin = siblings.load(origins, scheme).open_origin(place)
+    return found
+
+
+@contextmanager
+def opened(
+    node: Node, place: Origin | None, binary: Binary, stop: Callable[[], None] = lambda: None
+) -> Iterator[tuple[archive.Member, Iterable[bytes]]]:
+    """The binary as a member that is stored as it is, and its bytes, to be read once; UnreadableValue names its row.
+    Without a `place` the row has held them itself."""
+    if place is None:
+        data = _in_row(node, binary)
+        yield _member(binary, len(data), deflate.crc32(data)), (data,)
+        return
+    try:
+        with closing(place.take(binary.at)) as taken:
+            if taken.length <= AT_ONCE:
+                data = b"".join(taken.read())
+                yield _member(binary, len(data), deflate.crc32(data)), (data,)
+            else:
+                member = _member(binary, taken.length, _crc(taken.read(), stop))
+                yield member, _again(taken, member)
+    except Unfit as error:
+        raise _unreadable(node, binary.key, str(error)) from error
+
+
+def _in_row(node: Node, binary: Binary) -> bytes:
+    try:
+        return bytes.fromhex(binary.at.removeprefix(b"\\x").decode())
+    except ValueError:
+        raise _unreadable(node, binary.key, "is no bytes") from None
 
 
 def _member(binary: Binary, length: int, crc32: int) -> archive.Member:
     return archive.Member(binary.member, length, length, crc32)
 
 
-def _of_file(node: Node, binary: Binary) -> tuple[archive.Member, Iterator[bytes]]:
-    """What lies in the folder: read twice where it is large, because its CRC-32 stands before it."""
-    try:
-        file = _found(node, binary)
-        try:
-            about = os.fstat(file)
-            if not stat.S_ISREG(about.st_mode):
-                raise _unreadable(node, binary.key, "is no file")
-            first = b"".join(_read(file, min(about.st_size, AT_ONCE)))
-            if about.st_size <= AT_ONCE:
-                _same(node, binary, file, about)
-                return _member(binary, len(first), deflate.crc32(first)), iter([first])
-            crc = deflate.crc32(first)
-            for piece in _read(file, about.st_size - len(first)):
-                crc = deflate.crc32(piece, crc)
-            member = _member(binary, about.st_size, crc)
-            return member, _again(node, binary, member, os.dup(file), about)
-        finally:
-            os.close(file)
-    except OSError as error:
-        raise _unreadable(node, binary.key, f"cannot be read ({error.strerror})") from error
+def _crc(pieces: Iterator[bytes], stop: Callable[[], None]) -> int:
+    crc = 0
+    for piece in pieces:
+        stop()
+        crc = deflate.crc32(piece, crc)
+    return crc
 
 
-def _read(file: int, length: int) -> Iterator[bytes]:
-    while length and (piece := os.read(file, min(length, AT_ONCE))):
-        length -= len(piece)
-        yield piece
-
-
-def _again(
-    node: Node, binary: Binary, member: archive.Member, file: int, about: os.stat_result
-) -> Iterator[bytes]:
+def _again(taken: Taken, member: archive.Member) -> Iterator[bytes]:
+    """The bytes a second time, which are those of the first."""
     crc = length = 0
-    try:
-        os.lseek(file, 0, os.SEEK_SET)
-        for piece in _read(file, member.length):
-            crc, length = deflate.crc32(piece, crc), length + len(piece)
-            yield piece
-        _same(node, binary, file, about)
-    finally:
-        os.close(file)
+    for piece in taken.read():
+        crc, length = deflate.crc32(piece, crc), length + len(piece)
+        yield piece
     if (crc, length) != (member.crc32, member.length):
-        raise _changed(node, binary)
-
-
-def _same(node: Node, binary: Binary, file: int, about: os.stat_result) -> None:
-    """It is as it was before it was read."""
-    now = os.fstat(file)
-    if (now.st_size, now.st_mtime_ns) != (about.st_size, about.st_mtime_ns):
-        raise _changed(node, binary)
-
-
-def _found(node: Node, binary: Binary) -> int:
-    """The file, opened. It must not lie outside of the folder, whatever the row says and whoever moves what is on the
-    way: each step is taken from the one before it, and no link is followed."""
-    assert node.binary
-    steps = [step for step in binary.at.split(b"/") if step not in {b"", b"."}]
-    if b"\0" in binary.at:
-        raise _unreadable(node, binary.key, "has a path that is none")
-    if not steps or b".." in steps or binary.at.startswith(b"/"):
-        raise _unreadable(node, binary.key, "lies outside of the folder")
-    folder = os.open(node.binary, FLAGS | os.O_DIRECTORY)
-    try:
-        for step in steps[:-1]:
-            within = os.open(step, FLAGS | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=folder)
-            os.close(folder)
-            folder = within
-        return os.open(steps[-1], FLAGS | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=folder)
-    finally:
-        os.close(folder)
-
-
-def _changed(node: Node, binary: Binary) -> UnreadableValue:
-    return _unreadable(node, binary.key, "has changed while it was read")
+        raise Unfit("has changed while it was read")
 
 
 def _unreadable(node: Node, key: str, what: str) -> UnreadableValue:

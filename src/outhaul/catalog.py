@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from typing import Any
+from urllib.parse import quote
 
 from outhaul.ceilings import UNLIMITED, Ceiling
 
@@ -92,20 +93,21 @@ TENANT = "{tenant}"
 
 @dataclass(frozen=True, slots=True)
 class Binary:
-    """Where the binary of a row lies: at the path in `column` below the folder `place`, or, without a place, in the
-    column itself. `name`: the column of what it is called. A step TENANT of the folder is each tenant's own."""
+    """Where the binary of a row lies: at the path in `column` below `place`, a folder or an address, or without one in
+    the column itself. `name`: the column of what it is called. A step TENANT of the place is each tenant's own."""
 
     column: str
     place: str = ""
     name: str | None = None
 
     def folder(self, tenant: str | None) -> str | None:
-        """The folder of one tenant; None for one that can have none."""
+        """The place of one tenant; None for one that can have none."""
         if TENANT not in self.place:
             return self.place
         if not tenant or tenant in {".", ".."} or "/" in tenant or "\0" in tenant:
             return None
-        return self.place.replace(TENANT, tenant)
+        own = tenant if self.place.startswith("/") else quote(tenant, safe="")
+        return self.place.replace(TENANT, own)
 
 
 @dataclass(frozen=True, slots=True)

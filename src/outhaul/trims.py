@@ -6,7 +6,9 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
+from outhaul import origins, siblings
 from outhaul.catalog import (
     SCOPES,
     TENANT,
@@ -21,7 +23,7 @@ from outhaul.catalog import (
     Whose,
 )
 from outhaul.ceilings import Ceiling
-from outhaul.errors import Refused
+from outhaul.errors import Misconfigured, Refused, UnknownSibling
 from outhaul.filters import EVERYTHING, OPS
 from outhaul.hiding import ordered, secret
 from outhaul.predicates import Reader
@@ -250,21 +252,36 @@ class _Trim:
         return ruled
 
     def _binary(self, resource: Resource, written: WrittenBinary, place: Place) -> Binary:
-        if (written.folder is None) is not (written.path is None) or (written.path is None) is (
-            written.column is None
-        ):
-            raise self.file.fault(place, "it needs `folder` and `path`, or `column`.")
-        if written.folder is not None and not Path(written.folder).is_absolute():
-            raise self.file.fault((*place, "folder"), "it must begin at the root.", wrong=written.folder)
-        if any(TENANT in step != TENANT for step in (written.folder or "").split("/")):
-            raise self.file.fault((*place, "folder"), f"{TENANT} must be a whole step of it.")
+        places = [one for one in (written.folder, written.store) if one is not None]
+        if len(places) != (written.path is not None) or (written.path is None) is (written.column is None):
+            message = "it needs `folder` or `store`, and `path`, or `column`."
+            raise self.file.fault(place, message)
+        self._place(written, place)
         if not resource.key:
             raise self.file.fault(place, "without a unique key nothing tells binaries apart.")
         column = self._column(resource, written.path or written.column or "", place)
         if written.column and column.type is not Type.BINARY:
             raise self.file.fault((*place, "column"), f"it holds {column.type}, and no bytes.")
         name = self._column(resource, written.name, place).column if written.name else None
-        return Binary(column.column, written.folder or "", name)
+        return Binary(column.column, "".join(places), name)
+
+    def _place(self, written: WrittenBinary, place: Place) -> None:
+        """What is wrong with the folder, or the address, that binaries lie below."""
+        if written.folder is not None and not Path(written.folder).is_absolute():
+            raise self.file.fault((*place, "folder"), "it must begin at the root.", wrong=written.folder)
+        if written.store is not None:
+            self._store(written.store, (*place, "store"))
+        what, where = ("folder", written.folder) if written.store is None else ("store", written.store)
+        if any(TENANT in step != TENANT for step in (where or "").split("/")):
+            raise self.file.fault((*place, what), f"{TENANT} must be a whole step of it.")
+
+    def _store(self, address: str, place: Place) -> None:
+        if TENANT in urlsplit(address).netloc:
+            raise self.file.fault(place, f"{TENANT} must stand behind the first step.", wrong=address)
+        try:
+            siblings.load(origins, address.partition("://")[0]).open_origin(address)
+        except (Misconfigured, UnknownSibling) as error:
+            raise self.file.fault(place, error.message, hint=error.hint, wrong=address) from None
 
     def _scopes(self, catalog: Catalog, resource: Resource, place: Place) -> dict[str, dict[str, Whose]]:
         found: dict[str, dict[str, Whose]] = {}

@@ -69,9 +69,11 @@ class WrittenScope(_Written):
 
 
 class WrittenBinary(_Written):
-    """Either `folder` and `path`, the field of a path below it, or `column`, that of the bytes. `name`: of its name."""
+    """Either `folder` or the address of a `store`, and `path`, the field of a path below it; or `column`, that of the
+    bytes. `name`: of its name."""
 
     folder: str | None = None
+    store: str | None = None
     path: str | None = None
     column: str | None = None
     name: str | None = None

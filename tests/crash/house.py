@@ -14,7 +14,7 @@ import sys
 import time
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,7 @@ import pyarrow as pa
 from pyarrow import parquet
 
 from outhaul import downloads, formats, plan, reconcile, siblings, sources, stores
+from outhaul.catalog import Binary, Catalog
 from outhaul.export import Caller, Draft, Export, Selection, Status
 from outhaul.ledger import Ledger, Terms
 
@@ -38,27 +39,38 @@ TERMS = Terms(
 CALLER = Caller("ann", "Ann", None, all_tenants=True)
 COMPRESSIONS = {name: formats.compressions(siblings.load(formats, name)) for name in siblings.names(formats)}
 ORDERS, LINES = 3_000, 9_000
+COPIED, KEPT = 3_000, 40  # lines of which the file is wanted; files that they name, and one that is large
 PATIENCE = 60.0
 SHOP = (
     "CREATE TABLE orders (id INTEGER PRIMARY KEY, note TEXT)",
-    "CREATE TABLE line_items (id INTEGER PRIMARY KEY, order_id INTEGER NOT NULL REFERENCES orders, sku TEXT)",
+    (
+        "CREATE TABLE line_items "
+        "(id INTEGER PRIMARY KEY, order_id INTEGER NOT NULL REFERENCES orders, sku TEXT, file TEXT)"
+    ),
     "CREATE INDEX line_items_order_id ON line_items (order_id)",
 )
 
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """Orders with their lines, in what is asked for in one export. `nested`: how the lines stand in CSV."""
+    """Orders with their lines, in what is asked for in one export. `nested`: how the lines stand in CSV; `binaries`:
+    with the files of some lines."""
 
     formats: tuple[str, ...]
     compress: str | None = None
     nested: Mapping[str, str] = field(default_factory=dict)
     archive: str | None = None
+    binaries: bool = False
+
+    @property
+    def rows(self) -> int:
+        return ORDERS + COPIED * self.binaries
 
     def draft(self, part_bytes: int) -> Draft:
         orders = Selection("orders", includes=("line_items",), nested=self.nested)
+        files = Selection("line_items", filters={"id_lteq": COPIED}, binaries=True)
         return Draft(
-            (orders,),
+            (orders, files) if self.binaries else (orders,),
             formats=self.formats,
             compress=self.compress,
             part_bytes=part_bytes,
@@ -73,6 +85,7 @@ WANTED = {
     "gzip": Wanted(("csv", "json", "parquet"), "gzip", {"line_items": "files"}),
     "zstd": Wanted(("csv", "ndjson", "parquet"), "zstd"),
     "archive": Wanted(("csv", "json"), "gzip", archive="everything"),
+    "binaries": Wanted(("csv", "json"), "gzip", archive="everything", binaries=True),
 }
 
 
@@ -87,7 +100,9 @@ def until(true: Callable[[], Any], what: str, patience: float = PATIENCE) -> Any
 
 def rows() -> tuple[list[tuple[Any, ...]], list[tuple[Any, ...]]]:
     orders = [(n, f"note {n} " + "x" * 80) for n in range(1, ORDERS + 1)]
-    return orders, [(n, (n + 2) // 3, f"sku {n}") for n in range(1, LINES + 1)]
+    files = {COPIED // 2: "large"}
+    lines = [(n, (n + 2) // 3, f"sku {n}", f"below/{files.get(n, n % KEPT)}") for n in range(1, LINES + 1)]
+    return orders, lines
 
 
 def fill_sqlite(folder: Path) -> str:
@@ -97,7 +112,7 @@ def fill_sqlite(folder: Path) -> str:
             connection.execute(statement)
         orders, lines = rows()
         connection.executemany("INSERT INTO orders VALUES (?, ?)", orders)
-        connection.executemany("INSERT INTO line_items VALUES (?, ?, ?)", lines)
+        connection.executemany("INSERT INTO line_items VALUES (?, ?, ?, ?)", lines)
         connection.commit()
     return f"sqlite:///{folder / 'shop.db'}"
 
@@ -112,6 +127,13 @@ def fill_postgresql(url: str) -> str:
                     copy.write_row(row)
         connection.execute("VACUUM ANALYZE")
     return url
+
+
+def fill_folder(folder: Path) -> None:
+    (folder / "below").mkdir(parents=True, exist_ok=True)
+    for n in range(KEPT):
+        (folder / "below" / str(n)).write_bytes(b"%d " % n * n)
+    (folder / "below" / "large").write_bytes(b"large " * 500_000)
 
 
 @dataclass
@@ -130,6 +152,8 @@ class House:
         self.ledger = Ledger(self.ledger_url, TERMS)
         self.ledger.migrate()
         self.store = siblings.load(stores, "file").open_store(self.store_url)
+        if WANTED[self.wanted].binaries:
+            fill_folder(self.folder / "kept")
 
     @property
     def store_url(self) -> str:
@@ -190,10 +214,16 @@ class House:
         return found
 
     def create(self) -> str:
-        catalog = siblings.load(sources, self.kind).reflect(self.source)
+        catalog = self._catalog()
         draft = WANTED[self.wanted].draft(self.part_bytes)
         made = plan.build(catalog, draft, CALLER, formats=tuple(COMPRESSIONS), compressions=COMPRESSIONS)
         return self.ledger.create(caller=CALLER, draft=draft, plan=made, matched=None).id
+
+    def _catalog(self) -> Catalog:
+        catalog: Catalog = siblings.load(sources, self.kind).reflect(self.source)
+        kept = Binary("file", str(self.folder / "kept"))
+        lines = replace(catalog.resources["line_items"], binary=kept)
+        return replace(catalog, resources={**catalog.resources, "line_items": lines})
 
     def running(self, export_id: str) -> bool:
         """Some of it is done and some is not."""
@@ -229,7 +259,7 @@ class House:
         found = self.finished(export_id, patience)
         assert found.status is Status.COMPLETED, found.errors
         assert self.files(export_id) == expected
-        assert (found.matched, found.processed) == (ORDERS, ORDERS)
+        assert found.matched == found.processed == WANTED[self.wanted].rows
         events = [event.name for event in self.ledger.events(export_id)]
         assert events.count("completed") == 1
         self.left_over(export_id)
@@ -265,11 +295,12 @@ def _held(name: str, whole: bytes) -> dict[str, bytes]:
     members = {name: whole}
     if name.endswith(".zip"):
         with zipfile.ZipFile(io.BytesIO(whole)) as archive:
-            assert archive.testzip() is None
-            names = sorted(set(archive.namelist()) - {"manifest.json"})  # which tells of its own export
-            members = {f"{name}/{one}": archive.read(one) for one in names}
+            names = [
+                one for one in archive.namelist() if one != "manifest.json"
+            ]  # which tells of its own export
+            members = {f"{name}/{one}": archive.read(one) for one in names}  # held against its CRC-32
     if ".parquet" not in name:
-        return members
+        return members | {f"{name}: names": "\n".join(members).encode()}
     tables = [parquet.read_table(io.BytesIO(one)) for one in members.values()]
     return {"parquet": repr(pa.concat_tables(tables).to_pylist()).encode()}
 

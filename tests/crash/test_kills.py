@@ -32,6 +32,7 @@ POINTS = [
     "before_settle:2",
     "after_settle:2",
 ]
+COPYING = "in_part:1000"  # binaries are told of one by one, and rows not so often
 # Where the quick tests kill and what is asked for there; the others are for `make test-all`.
 KILLS = {
     "postgresql": {
@@ -40,7 +41,7 @@ KILLS = {
         "before_settle:2": "files",
         "after_settle:2": "text",
     },
-    "sqlite": {"in_part:3": "text"},
+    "sqlite": {"in_part:3": "text", COPYING: "binaries"},
 }
 OFTEN = {"postgresql": {"~before_settle:2", "kill", "freeze", "cut"}, "sqlite": {"~in_part:3"}}
 
@@ -61,9 +62,9 @@ def kills() -> list[Any]:
             *house, point, wanted, marks=() if KILLS[house[1]].get(point) == wanted else pytest.mark.heavy
         )
         for house in HOUSES
-        for point in POINTS
+        for point in (*POINTS, COPYING)
         for wanted in WANTED
-        if wanted == "text" or point in {"in_part:3", "before_settle:2"}
+        if wanted == ("binaries" if point == COPYING else "text") or point in {"in_part:3", "before_settle:2"}
     ]
 
 

@@ -161,6 +161,12 @@ def test_refusals_are_problems(asleep: Organization) -> None:
         ("GET", "/organization-exports/nothing", 404),
         ("GET", "/organization-exports/a/b", 404),
         ("GET", "/organizations/1/files/nothing", 404),
+        ("GET", "/files/nothing", 404),
+        ("GET", "/files/nothing/", 404),
+        ("GET", "/files/nothing/download", 404),
+        ("GET", "/files/org_exp_01HXC7MKK41KWGPGHZSQ0T2C3P/download", 404),
+        ("GET", "/files", 404),
+        ("GET", "/files/a/b/c", 404),
         ("DELETE", "/organization-exports", 405),
         ("PUT", "/organizations/1/organization-exports/x", 405),
         ("GET", "/organization-exports?limit=1001", 422),
@@ -173,6 +179,8 @@ def test_refusals_are_problems(asleep: Organization) -> None:
         assert (body["status"], body["type"]) == (status, "about:blank")
         assert ("invalidFields" in body) == (status == 422)
     assert asleep.call("DELETE", "/organization-exports").headers["allow"] == "GET, POST"
+    for path in ("/files/nothing", "/files/nothing/download"):
+        assert asleep.client.get(path).json()["status"] == 401
     assert asleep.call("POST", "/organization-exports", content=b"{").status_code == 400
     assert asleep.call("POST", "/organization-exports", content=b" " * 2_000_000).status_code == 413
 
@@ -288,23 +296,3 @@ def test_a_service_without_a_section_offers_no_organization_exports(tmp_path: Pa
             assert (answer.status_code, answer.json()["status"]) == (403, 403)
             assert "[rebilly]" in answer.json()["detail"]
             assert organization.ids() == []
-
-
-def test_the_files_of_an_organization_are_included_where_they_are_kept(tmp_path: Path) -> None:
-    kept = tmp_path / "kept"
-    kept.mkdir()
-    (tmp_path / "shop").mkdir()
-    binary = f'\n[resources.orders.binary]\nfolder = "{kept}"\npath = "note"\n'
-    place = place_of(tmp_path / "shop", binary)
-    for number in range(1, ROWS + 1):
-        (kept / f"note {number}").write_bytes(b"file %d" % number)
-    with of_shop(place) as outhaul, served(outhaul) as client:
-        organization = Organization(outhaul, client)
-        made = organization.create(json={"includeFiles": True})
-        until(lambda: organization.get(made["id"])["status"] in {"completed", "failed"}, "it ends")
-        found = organization.get(made["id"])
-        assert [one["recordCount"] for one in found["resources"]] == [1, ROWS // 2]
-        members = archive(organization.call("GET", f"/files/{found['fileId']}/download").content)
-    files = {name: data for name, data in members.items() if name.startswith("files/")}
-    mine = [number for number in range(1, ROWS + 1) if 1 + number % 2 == 1]
-    assert files == {f"files/orders/{number}/note {number}": b"file %d" % number for number in mine}

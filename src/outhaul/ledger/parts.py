@@ -19,7 +19,7 @@ from outhaul.ledger.clock import greatest, least, now
 from outhaul.ledger.database import moved
 from outhaul.ledger.events import Events
 from outhaul.ledger.tables import exports, fragments, parts
-from outhaul.plan import Node
+from outhaul.plan import BINARY, Node
 
 LONGEST_PAUSE = 60.0  # seconds between two attempts, however many have failed
 
@@ -224,7 +224,8 @@ def fragment_row(lease: Lease, fragment: Fragment) -> dict[str, Any]:
 
 
 def show(write: sa.Connection, export_id: str) -> None:
-    """Raise the rows that are shown to those written or being written: every format writes each row once."""
+    """Raise the rows that are shown to those written or being written: every format writes each row once, binaries are
+    copied once."""
     write.execute(SHOWN, {"lone": export_id})
 
 
@@ -232,10 +233,12 @@ def _shown() -> sa.Update:
     seen = sa.case(
         (parts.c.state == "done", parts.c.rows), (parts.c.state == "running", parts.c.processed), else_=0
     )
-    total = sa.select(sa.cast(sa.func.coalesce(sa.func.sum(seen), 0), sa.BigInteger)).where(
+    times = sa.case((parts.c.format == BINARY, exports.c.formats), else_=1)
+    total = sa.select(sa.cast(sa.func.coalesce(sa.func.sum(seen * times), 0), sa.BigInteger)).where(
         parts.c.export == states.LONE, parts.c.n > 0
     )
-    risen = least(total.scalar_subquery() // exports.c.formats, sa.func.coalesce(exports.c.matched, 0))
+    written = total.correlate(exports).scalar_subquery() // exports.c.formats
+    risen = least(written, sa.func.coalesce(exports.c.matched, 0))
     return exports.update().where(exports.c.id == states.LONE).values(shown=greatest(exports.c.shown, risen))
 
 

@@ -31,11 +31,10 @@ from outhaul.rates import Rate, Room
 from outhaul.service import Exports
 
 SETTINGS = ("rate_organization",)
-OURS = f"{ids.FILE}{ids.SHAPE}"
-# Below the address of the service only ids of ours are ours: signed links are files, too.
+# Signed links are files, too: two steps below /files, the second of them a name of a file, which is never `download`.
 PLACES = re.compile(
-    rf"(/organizations/[^/]+/(organization-exports|files)(/.*)?|/organization-exports(/.*)?"
-    rf"|/files/{OURS}(/download)?/*)\Z",
+    r"(/organizations/[^/]+/(organization-exports|files)(/.*)?|/organization-exports(/.*)?"
+    r"|/files(?!/[^/]+/(?!download\Z)[^/]+\Z)(/.*)?)\Z",
     re.DOTALL,
 )
 LONGEST = 200  # characters of an organization's id
