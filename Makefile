@@ -20,7 +20,7 @@ COMPILE = $(UV) pip compile --quiet --universal --python-version 3.11 --generate
 # One more than there are cores: some tests wait for leases and slow lines.
 PYTEST = $(IN)/python -m pytest --numprocesses $$(( $$(nproc 2>/dev/null || sysctl -n hw.ncpu) + 1 )) --maxprocesses 8 --dist worksteal
 
-.PHONY: help setup check format test test-all wheel demo bench load lock clean programs
+.PHONY: help setup check format test test-all wheel demo bench load lock docs reference clean programs
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1	\2/p' $(MAKEFILE_LIST) | expand -t 16
@@ -43,7 +43,7 @@ test: setup programs .clients/.ready ## everything but the heavy tests, in ten m
 	$(PYTEST) -m "not heavy"
 
 test-all: PROGRAMS += $(HEAVY_PROGRAMS)
-test-all: setup programs .clients/.ready ## every test
+test-all: setup programs .clients/.ready .docs/.ready ## every test
 	$(PYTEST)
 
 wheel: setup ## dist/outhaul-VERSION-py3-none-any.whl
@@ -58,17 +58,26 @@ bench: setup .peers/.ready ## speed beside other ways; SCALE=0.1, ROWS=flat-csv,
 load: setup ## many callers at once, ledgers of a million exports; SECONDS=60, EXPORTS=1000000, LEDGER=postgresql
 	$(IN)/python -m bench.load --seconds $(SECONDS) --large $(EXPORTS) --ledger $(LEDGER)
 
+docs: setup .docs/.ready ## the documentation, as pages to browse in build/docs
+	@$(IN)/python -m docs.calls docs/reference/calls
+	@rm -rf build/docs && .docs/bin/sphinx-build --quiet --fail-on-warning --keep-going --fresh-env --doctree-dir .docs/pages docs build/docs
+	@echo build/docs/index.html
+
+reference: setup ## put what the code says of commands, settings and errors into docs/reference
+	$(IN)/python -m cogapp -r --verbosity=1 docs/reference/*.md
+
 lock: .clients/.ready ## pin the newest versions that pyproject.toml allows, with hashes
 	$(COMPILE) --group tools --no-deps -o requirements-tools.lock
 	$(COMPILE) --group clients -o requirements-clients.lock
 	$(COMPILE) --group demo --no-deps -o requirements-demo.lock
 	$(COMPILE) --group bench -o requirements-bench.lock
+	$(COMPILE) --group docs -o requirements-docs.lock
 	$(COMPILE) pyproject.toml -o requirements.lock
 	$(COMPILE) pyproject.toml --group dev --constraint requirements.lock -o requirements-dev.lock
 	$(NPM) update --package-lock-only --omit-lockfile-registry-resolved --prefix $(CLIENTS)
 
 clean: ## remove all that make has made
-	rm -rf .venv .tools .demo .peers .clients .hypothesis .mypy_cache .pytest_cache .ruff_cache .import_linter_cache dist build
+	rm -rf .venv .tools .demo .peers .clients .docs docs/reference/calls .hypothesis .mypy_cache .pytest_cache .ruff_cache .import_linter_cache dist build
 
 .tools/.ready: requirements-tools.lock
 	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed; say where it is: make $(MAKECMDGOALS) PYTHON=/path/to/python3" >&2; exit 1; }
@@ -94,6 +103,12 @@ clean: ## remove all that make has made
 	@$(UV) pip install --quiet --python .clients/bin/python --no-deps --require-hashes -r requirements-clients.lock
 	@cp $(CLIENTS)/package.json $(CLIENTS)/package-lock.json .clients
 	@$(NPM) ci --prefix .clients >/dev/null
+	@touch $@
+
+# What the documentation is built with, which nothing else needs.
+.docs/.ready: .tools/.ready requirements-docs.lock
+	@rm -rf .docs && $(UV) venv --quiet --python .tools/bin/python .docs
+	@$(UV) pip install --quiet --compile-bytecode --python .docs/bin/python --no-deps --require-hashes -r requirements-docs.lock
 	@touch $@
 
 # A peer that cannot be had here is a row of the results; the others are installed all the same.

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 import pytest
+from cogapp import Cog
 
 ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "src" / "outhaul"
@@ -145,7 +146,8 @@ def known_from(path: Path) -> set[str]:
 
 def test_no_file_is_longer_than_its_limit() -> None:
     lengths = {
-        short(path): len(path.read_text().splitlines()) for path in python_files("src", "tests", "bench")
+        short(path): len(path.read_text().splitlines())
+        for path in python_files("src", "tests", "bench", "docs")
     }
     too_long = {
         name: lines for name, lines in lengths.items() if lines > FILE_LINES and name not in LONG_FILES
@@ -164,13 +166,13 @@ def test_functions_are_short() -> None:
 
 
 def test_every_module_says_in_one_sentence_what_it_is() -> None:
-    for path in python_files("src", "tests", "bench"):
+    for path in python_files("src", "tests", "bench", "docs"):
         sentence = (ast.get_docstring(tree(path)) or "").partition("\n")[0]
         assert sentence.endswith("."), f"{short(path)} begins with a docstring of one sentence on one line"
 
 
 def test_files_and_classes_are_named_by_what_they_are() -> None:
-    for path in python_files("src", "tests", "bench"):
+    for path in python_files("src", "tests", "bench", "docs"):
         words = set(path.stem.lower().split("_")) | {
             part.lower() for part in path.relative_to(ROOT).parts[:-1]
         }
@@ -190,7 +192,7 @@ def test_tests_are_named_as_sentences() -> None:
 
 def test_a_rule_that_is_switched_off_says_why() -> None:
     directive = re.compile(r"#\s*(noqa(: [A-Z]+\d+(, ?[A-Z]+\d+)*)?|type: ignore(\[[\w, -]+\])?)(?P<why>.*)$")
-    for path in python_files("src", "tests", "bench"):
+    for path in python_files("src", "tests", "bench", "docs"):
         for number, line in enumerate(path.read_text().splitlines(), 1):
             found = directive.search(line)
             assert not found or re.search(r"\w{2}", found["why"]), f"{short(path)}:{number} {line.strip()}"
@@ -303,3 +305,15 @@ def test_the_reference_tells_of_everything(page: str) -> None:
     names = TOLD[page]()
     assert names
     assert not {name for name in names if not re.search(rf"(?<!\w){re.escape(name)}(?!\w)", text)}
+
+
+def test_the_reference_says_what_the_code_says() -> None:
+    pages = sorted(str(page) for page in (ROOT / "docs" / "reference").glob("*.md"))
+    assert Cog().main(["cog", "--check", "--verbosity=0", *pages]) == 0, "`make reference` puts it right"
+
+
+def test_every_page_is_found_from_the_index_of_its_folder() -> None:
+    for index in (ROOT / "docs").rglob("index.md"):
+        pages = {page.name for page in committed() if page.parent == index.parent and page.suffix == ".md"}
+        missing = {name for name in pages - {"index.md"} if f"({name}" not in index.read_text()}
+        assert not missing, short(index)

@@ -131,12 +131,17 @@ class Settings(BaseSettings):
     proxies: Annotated[tuple[Network, ...], NoDecode, BeforeValidator(listed)] = Field(
         (), description="addresses or networks of proxies whose X-Forwarded-* headers are believed"
     )
-    workers: int = Field(default_factory=lambda: os.cpu_count() or 1, ge=1, description="worker processes")
+    workers: int = Field(
+        default_factory=lambda: os.cpu_count() or 1, ge=1, description="worker processes; default: one a core"
+    )
     window: int = Field(10, ge=1, description="exports of one tenant that run at the same time; more wait")
     window_refuses: bool = Field(
         False, description="rather than let them wait, refuse exports beyond the window"
     )
-    token_issuer: str | None = Field(None, description="what the tokens of clients say has made them")
+    token_issuer: str | None = Field(
+        None,
+        description="what the tokens of clients say has made them; default: `public_url`, or the address it listens on",
+    )
     token_lifetime: Duration = Field(timedelta(hours=4), description="how long a token of a client is good")
     trusted_issuers: Annotated[tuple[str, ...], NoDecode, BeforeValidator(listed)] = Field(
         (), description="addresses of others whose signed tokens are believed too"
@@ -180,9 +185,13 @@ class Settings(BaseSettings):
     webhook_networks: Annotated[tuple[Network, ...], NoDecode, BeforeValidator(listed)] = Field(
         (), description="addresses or networks that webhooks may call beside public ones"
     )
-    rate_average: Rate = Field(None, description="calls of the API that one address may make")
-    rate_burst: Rate = Field(None, description="the same, to one endpoint in a short time")
-    rate_tokens: Rate = Field(None, description="tokens that one address may ask for at /oauth/token")
+    rate_average: Rate = Field(
+        None, description="calls of the API that one address may make, reads and writes each: `200/1m`"
+    )
+    rate_burst: Rate = Field(None, description="the same, to one endpoint in a short time: `50/10s`")
+    rate_tokens: Rate = Field(
+        None, description="tokens that one address may ask for at /oauth/token: `30/1m`"
+    )
     batch_limits: bool = Field(
         False, description="hold the rates that Batch documents for calls and exports of one project"
     )
@@ -195,11 +204,12 @@ class Settings(BaseSettings):
         description="tell everybody, at /register, what can be exported by customers and in which formats",
     )
     mode: Literal["live", "test"] = Field(
-        "live", description="which mode tokens and resources say that they are of"
+        "live", description="which mode tokens and resources say that they are of: `live` or `test`"
     )
     failed_as_interrupted: Annotated[tuple[str, ...], NoDecode, BeforeValidator(listed)] = Field(
         ("CLI-", "@commercelayer/cli"),
-        description="what User-Agent begins with of clients that are shown a failed export as interrupted",
+        description="what User-Agent begins with of clients that are shown a failed export as interrupted, "
+        "because they would ask for ever",
     )
 
     @field_validator("trusted_issuers")

@@ -6,7 +6,9 @@ from typing import Any
 
 
 class OuthaulError(Exception):
-    """Root of the tree. `where` is the path inside the request (`("filters", "code_eq")`), empty when there is none;
+    """The root of all errors; of itself a fault of Outhaul's own.
+
+    `where` is the path inside the request (`("filters", "code_eq")`), empty when there is none;
     `wrong` the offending name or value and `choices` the valid ones, both already part of the text.
 
     `outside`: what a tenant reads instead of a text that may name hosts, roles, paths or others' rows; "": the text.
@@ -54,22 +56,32 @@ class Malformed(Refused):
 
 
 class UnknownResource(Refused):
+    """No resource of that name is offered."""
+
     title = "Unknown resource"
 
 
 class UnknownField(Refused):
+    """The resource has no such field."""
+
     title = "Unknown field"
 
 
 class UnknownRelationship(Refused):
+    """The resource has no such relationship."""
+
     title = "Unknown relationship"
 
 
 class UnknownPredicate(Refused):
+    """A filter ends in no predicate that fits its field."""
+
     title = "Unknown predicate"
 
 
 class UnknownSegment(Refused):
+    """The resource has no such saved filter."""
+
     title = "Unknown segment"
 
 
@@ -98,12 +110,14 @@ class NoKey(Refused):
 
 
 class TooMuch(Refused):
-    """A limit; `facts` holds `value` and `limit`."""
+    """A limit, with both numbers; `facts` holds `value` and `limit`."""
 
     title = "Too much"
 
 
 class NothingMatches(Refused):
+    """No row matches."""
+
     title = "Nothing matches"
 
 
@@ -120,17 +134,19 @@ class NotSignedIn(Refused):
 
 
 class UnderMaintenance(OuthaulError):
-    """An operator has closed the doors for a while."""
+    """An operator has said `outhaul maintenance on`."""
 
     title = "Under maintenance"
 
 
 class NotFound(Refused):
+    """There is no such export, or it is another tenant's."""
+
     title = "Not found"
 
 
 class Gone(Refused):
-    """A link that was good once: its file has expired, or was deleted or revoked."""
+    """A link that was good once: too old, its export deleted or expired, its token revoked or expired."""
 
     title = "Gone"
 
@@ -168,6 +184,8 @@ class SourceAway(SourceError):
 
 
 class SourceTimeout(SourceError):
+    """The database, or the export as of one instant, took too long."""
+
     title = "Source timeout"
     outside = ""
 
@@ -187,7 +205,7 @@ class SourceForbids(SourceError):
 
 
 class SchemaChanged(SourceError):
-    """A table is not what it was when the plan was made or the instant was taken."""
+    """A table, or what is offered of it, is not what it was when the plan was made or the instant was taken."""
 
     title = "Schema changed"
     outside = "What is to be read has changed since the export was asked for. Ask for it again."
@@ -221,29 +239,31 @@ class StoreError(OuthaulError):
 
 
 class StoreFull(StoreError):
+    """The place for files is full."""
+
     title = "Store full"
 
 
 class ServiceError(OuthaulError):
-    """A service that was asked over HTTP did not answer as it should."""
+    """To a client: a service did not answer as it should, or could not do it."""
 
     title = "Service error"
 
 
 class ServiceAway(ServiceError):
-    """It cannot be reached, or broke off: worth trying again. `facts` may hold `wait`, the seconds it asked for."""
+    """To a client: it cannot be reached, or broke off. `facts` may hold `wait`, the seconds it asked for."""
 
     title = "Service away"
 
 
 class ServiceBusy(ServiceAway):
-    """It was asked more often than it lets anybody ask."""
+    """To a client: it is asked more often than it lets anybody ask."""
 
     title = "Service busy"
 
 
 class Interrupted(OuthaulError):
-    """The export that was waited for was interrupted by somebody."""
+    """To a client: somebody has interrupted the export that was waited for."""
 
     title = "Interrupted"
 

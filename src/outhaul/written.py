@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ByteSize, ConfigDict, NonNegativeInt, ValidationError
+from pydantic import Field as Key
 
 from outhaul.catalog import Catalog, Field, Resource, Type
 from outhaul.errors import Misconfigured
@@ -38,69 +39,121 @@ class _Written(BaseModel):
 
 
 class WrittenField(_Written):
-    """`column`: where it is not called like the field. `native`: its type when the file was written, for `check`."""
+    """One field."""
 
-    column: str | None = None
-    type: Type | None = None
-    scale: NonNegativeInt | None = None
-    native: str | None = None
-    description: str | None = None
+    column: str | None = Key(default=None, description="the column, where it is not called like the field")
+    type: Type | None = Key(
+        default=None, description="its type; on PostgreSQL only `text` can be put in place of another"
+    )
+    scale: NonNegativeInt | None = Key(default=None, description="digits behind the point, of a decimal")
+    native: str | None = Key(
+        default=None,
+        description="the type in the database when the file was written, which `--check` compares; "
+        "a text in place of the table says the same",
+    )
+    description: str | None = Key(default=None, description="for people; default: the database's comment")
 
 
 class WrittenRelationship(_Written):
-    """Either `of`, a relationship of the database to be renamed, or `target` and `on`, one that it does not know."""
+    """Either `of`, or `target` and `on`."""
 
-    of: str | None = None
-    target: str | None = None
-    on: dict[str, str] = {}
-    many: bool = False
+    of: str | None = Key(
+        default=None, description="a relationship of the database, to be called by this name"
+    )
+    target: str | None = Key(
+        default=None,
+        description="the resource that one leads to which the database does not declare; needs `on`",
+    )
+    on: dict[str, str] = Key(default={}, description="columns here, and those there that they are equal to")
+    many: bool = Key(default=False, description="whether it leads to many rows")
 
 
 class WrittenSegment(_Written):
-    filters: dict[str, Any]
-    description: str = ""
+    filters: dict[str, Any] = Key(description="filters, all of which hold")
+    description: str = Key(default="", description="for people")
 
 
 class WrittenScope(_Written):
     """Paths to what names the market, or whatever it is, of a row."""
 
-    id: str | None = None
-    code: str | None = None
+    id: str | None = Key(
+        default=None,
+        description="the path to the id of a row's market, stock location, store or price list; "
+        "a path in place of the table is the same",
+    )
+    code: str | None = Key(default=None, description="the path to its code")
 
 
 class WrittenBinary(_Written):
-    """Either `folder` or the address of a `store`, and `path`, the field of a path below it; or `column`, that of the
-    bytes. `name`: of its name."""
+    """Either `folder` or `store`, and `path`; or `column`."""
 
-    folder: str | None = None
-    store: str | None = None
-    path: str | None = None
-    column: str | None = None
-    name: str | None = None
+    folder: str | None = Key(
+        default=None, description="the folder that the files are below; `{tenant}` in it is the tenant"
+    )
+    store: str | None = Key(
+        default=None, description="in place of `folder` the address of a bucket: `s3://BUCKET/PREFIX`"
+    )
+    path: str | None = Key(default=None, description="the field that holds a file's path below these")
+    column: str | None = Key(
+        default=None, description="the field that holds the bytes themselves, in place of all these"
+    )
+    name: str | None = Key(default=None, description="the field that holds its name")
 
 
 class WrittenResource(_Written):
-    """`table`: where it is not called like the resource. Without `fields`: every column but the secrets."""
+    """One resource."""
 
-    table: str | None = None
-    description: str | None = None
-    fields: dict[str, Annotated[WrittenField, BeforeValidator(_with_native)]] | None = None
-    hide: Hide = {}
-    relationships: dict[str, WrittenRelationship] = {}
-    segments: dict[str, WrittenSegment] = {}
-    identity: str | None = None
-    timestamps: list[str] | None = None
-    tenant: str | None = None
-    scopes: dict[str, Annotated[WrittenScope, BeforeValidator(_with_id)]] = {}
-    max_records: NonNegativeInt | None = None
-    max_bytes: ByteSize | None = None
-    fixed: dict[str, Any] = {}
-    binary: WrittenBinary | None = None
+    table: str | None = Key(
+        default=None, description="the table or view, where it is not called like the resource"
+    )
+    description: str | None = Key(default=None, description="for people; default: the database's comment")
+    fields: dict[str, Annotated[WrittenField, BeforeValidator(_with_native)]] | None = Key(
+        default=None,
+        description="the fields that are offered; default: every column but what looks like a secret",
+    )
+    hide: Hide = Key(
+        default={},
+        description="columns and relationships that are not offered: a list, or each with the reason",
+    )
+    relationships: dict[str, WrittenRelationship] = Key(
+        default={}, description="relationships under another name, or that the database does not declare"
+    )
+    segments: dict[str, WrittenSegment] = Key(default={}, description="filters with a name")
+    identity: str | None = Key(
+        default=None,
+        description='the field that `dry_data` leaves out as the identity; `""`: none; '
+        "default: the key, where it is one column",
+    )
+    timestamps: list[str] | None = Key(
+        default=None,
+        description="the fields that `dry_data` leaves out as made anew; default: `created_at`, `updated_at`",
+    )
+    tenant: str | None = Key(
+        default=None,
+        description="whose a row is: a column, or relationships and a column, with dots; "
+        "without it no tenant's token sees the resource",
+    )
+    scopes: dict[str, Annotated[WrittenScope, BeforeValidator(_with_id)]] = Key(
+        default={},
+        description="of which `market`, `stock_location`, `store`, `price_list` a row is; `false`: of every one",
+    )
+    max_records: NonNegativeInt | None = Key(default=None, description="rows that one export may have")
+    max_bytes: ByteSize | None = Key(
+        default=None, description='bytes of text that one export may have; `"2GB"`'
+    )
+    fixed: dict[str, Any] = Key(
+        default={}, description="filters that always hold, below those of whoever asks"
+    )
+    binary: WrittenBinary | None = Key(default=None, description="where the file is that belongs to a row")
 
 
 class WrittenCatalog(_Written):
-    resources: dict[str, WrittenResource] = {}
-    hidden: Hide = {}
+    resources: dict[str, WrittenResource] = Key(
+        default={}, description="what is offered, by its name; nothing else is"
+    )
+    hidden: Hide = Key(
+        default={}, description="tables that are not offered, each with the reason, as `--toml` lists them"
+    )
 
 
 @dataclass(frozen=True, slots=True)

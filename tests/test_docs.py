@@ -1,0 +1,38 @@
+"""The documentation as it is built: without a warning, and with nothing from elsewhere."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from urllib.parse import urlsplit
+
+import pytest
+
+from outhaul import dialects
+from tests.pages import DOCS, ROOT
+
+BUILT = ROOT / "build" / "docs"
+LOADED = re.compile(
+    r"<(?:script|img|iframe|source)\b[^>]*\bsrc=\"([^\"]+)\"|<link\b(?=[^>]*stylesheet)[^>]*\bhref=\"([^\"]+)\""
+)
+
+
+@pytest.mark.heavy
+def test_the_documentation_is_built_without_a_warning_and_loads_nothing_from_elsewhere() -> None:
+    made = subprocess.run(["make", "docs"], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert made.returncode == 0, made.stdout + made.stderr
+    written = {page.relative_to(DOCS).with_suffix(".html") for page in DOCS.rglob("*.md")}
+    assert not {str(page) for page in written if not (BUILT / page).exists()}
+    for page in BUILT.rglob("*.html"):
+        loaded = [script or style for script, style in LOADED.findall(page.read_text())]
+        assert loaded
+        assert not [url for url in loaded if urlsplit(url).netloc], page.name
+
+
+@pytest.mark.heavy
+def test_the_calls_of_each_dialect_have_a_page() -> None:
+    subprocess.run(["make", "docs"], cwd=ROOT, capture_output=True, check=True)
+    for name in dialects.described():
+        text = (DOCS / "reference" / "calls" / f"{name}.md").read_text()
+        for path, item in dialects.document(name)["paths"].items():
+            assert all(f"## {method.upper()} {path}\n" in text for method in item if method != "head")
