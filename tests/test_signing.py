@@ -107,6 +107,14 @@ def test_other_algorithms_are_refused_even_with_our_own_key(keys: Keyring) -> No
             keys.claims(token, US)
 
 
+def test_a_token_that_is_only_for_those_who_understand_more_is_refused(keys: Keyring) -> None:
+    """RFC 7515, 4.1.11."""
+    name = named(keys)
+    headers = {"kid": name, "crit": ["only-on-mondays"], "only-on-mondays": True}
+    with pytest.raises(NotSignedIn):
+        keys.claims(jwt.encode(claims(), keys._read()[name], "RS512", headers=headers), US)
+
+
 def test_a_key_that_the_token_brings_or_points_to_is_not_believed(keys: Keyring) -> None:
     other, name = new_key(), named(keys)
     jwk = jwt.algorithms.RSAAlgorithm.to_jwk(other.public_key(), as_dict=True)
