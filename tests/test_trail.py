@@ -93,6 +93,10 @@ def test_all_pages_together_are_all_lines_from_the_newest_on(
         "not by whom": (Sought(what="a1"), [one for one in every if "a1" in said(one)]),
         "tenant": (Sought(tenant="2"), [one for one in every if one["tenant"] == "2"]),
         "changes": (Sought(changes=True), [one for one in every if one["method"] != "GET"]),
+        "without": (
+            Sought(without="/api/exports/é"),
+            [one for one in every if not one["path"].startswith("/api/exports/é")],
+        ),
         "until": (Sought(until="2027-01-30"), every[200:]),
         "nobody": (Sought(who=set()), []),
     }

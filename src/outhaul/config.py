@@ -97,7 +97,8 @@ def words(value: Any) -> str:
         return f"{value.limit}/{words(timedelta(seconds=value.interval))}"
     if isinstance(value, bool):
         return "true" if value else "false"
-    return f"{value:,}" if isinstance(value, int) else str(value)
+    unit = " bytes" if isinstance(value, ByteSize) else ""
+    return f"{value:,}{unit}" if isinstance(value, int) else str(value)
 
 
 Duration = Annotated[timedelta, BeforeValidator(duration), Field(gt=timedelta())]

@@ -7,7 +7,7 @@ import secrets
 import time
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from itsdangerous import BadData, URLSafeTimedSerializer
 from sqlalchemy.exc import IntegrityError
@@ -15,7 +15,7 @@ from sqlalchemy.exc import IntegrityError
 from outhaul.access import SHAPE, Access, digest, whose
 from outhaul.errors import NotSignedIn
 from outhaul.export import Caller
-from outhaul.ledger import LINKED, NewToken
+from outhaul.ledger import LINKED, NewToken, Token
 
 LASTS = timedelta(hours=12)  # a working day
 INVITED = timedelta(minutes=15)
@@ -97,6 +97,11 @@ class Sessions:
     def _begun(self, token_id: str) -> str:
         # The second member makes each session another, so that to end one ends no other.
         return str(self._cookies.dumps([token_id, secrets.token_hex(8)]))
+
+
+def ends(token: Token) -> datetime | None:
+    """When a token is good no more; None: never. One behind a link is forgotten when no session of it can be left."""
+    return token.created_at + LASTS if token.id.startswith(LINKED) else token.expires_at
 
 
 def _seconds(span: timedelta) -> int:

@@ -25,12 +25,14 @@ WHOSE = frozenset(
 class Sought:
     """Which lines are looked for. `who`: ids or addresses of callers, any of which will do, None for anybody; `what`:
     words that all stand in method, path, status or whatever else was noted; `tenant`: only of this one; `changes`: only
-    calls that may have changed something; `until`: the last day (UTC, `2027-01-31`), "" for today's."""
+    calls that may have changed something; `without`: none whose path begins so; `until`: the last day (UTC,
+    `2027-01-31`), "" for today's."""
 
     who: Collection[str] | None = None
     what: str = ""
     tenant: str = ""
     changes: bool = False
+    without: str = ""
     until: str = ""
 
 
@@ -125,6 +127,8 @@ def _is(told: Mapping[str, Any], sought: Sought, words: list[str]) -> bool:
     if sought.tenant and told.get("tenant") != sought.tenant:
         return False
     if sought.changes and told.get("method") not in CHANGES:
+        return False
+    if sought.without and str(told.get("path")).startswith(sought.without):
         return False
     said = " ".join(str(value) for name, value in told.items() if name not in WHOSE).lower()
     return all(word in said for word in words)

@@ -20,7 +20,8 @@ def both(outhaul: Outhaul, visitor: Visitor) -> tuple[str, str]:
 def choices(visitor: Visitor) -> list[str]:
     """The tenants that the header offers."""
     texts = Page(visitor.get().text).texts
-    return texts[texts.index("Webhooks") + 1 : texts.index("Switch")]
+    begin = next(number for number, text in enumerate(texts) if text.startswith("exporter, tenant"))
+    return texts[begin + 1 : texts.index("Switch")]
 
 
 def test_one_tenant_after_the_other_is_seen_and_never_both(

@@ -11,13 +11,14 @@ from urllib.parse import urlencode
 from starlette.requests import Request
 from starlette.responses import Response
 
-from outhaul.console.pages import Visit, page
+from outhaul.console.pages import PREFIX, Visit, page
 from outhaul.console.people import People
 from outhaul.operating import Operating
 from outhaul.trail import Sought
 
 ROWS = 50  # of a page
 LONGEST = 200  # characters of anything that is asked for
+STATIC = f"{PREFIX}/static/"  # of our own pages, which would be most of the log
 FILTERS = ("who", "what", "tenant", "until", "changes")
 # Of a line, what the page shows in columns of their own; what else was noted stands beneath.
 SHOWN = frozenset({"at", "trace", "client", "method", "path", "agent", "status", "caller", "tenant"})
@@ -66,6 +67,7 @@ def _sought(asked: Mapping[str, str], names: Mapping[str, str]) -> Sought:
         asked.get("what", ""),
         asked.get("tenant", ""),
         "changes" in asked,
+        "" if "static" in asked.get("what", "") else STATIC,
         asked.get("until", ""),
     )
 

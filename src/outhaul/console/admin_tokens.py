@@ -16,6 +16,7 @@ from outhaul.console.pages import HEADERS, Visit, numbered, page
 from outhaul.errors import Misconfigured, NotFound, Refused, WrongState, WrongValue
 from outhaul.operating import Operating, Token
 from outhaul.service import Exports
+from outhaul.sessions import ends
 
 ROWS = 50  # of a page
 LONGEST = 200  # characters of a name, a tenant, a resource
@@ -55,6 +56,7 @@ class Keys:
             pages=pages,
             asked=asked,
             ended=ended,
+            ends=ends,
             now=datetime.now(UTC),
         )
 
