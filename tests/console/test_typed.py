@@ -1,4 +1,4 @@
-"""The same request once more, as curl at the dialect that it was asked for by: run as it stands, it asks for the same."""
+"""The same request once more, as curl of the dialect it came by: run as it stands, it asks for the same."""
 
 from __future__ import annotations
 
