@@ -23,6 +23,7 @@ from outhaul.catalog import Catalog
 from outhaul.ceilings import Ceiling
 from outhaul.config import LIMITS, SIGNING, Settings, prepare, redact, secret_keys, words
 from outhaul.errors import Misconfigured
+from outhaul.estimates import Estimates
 from outhaul.issuers import Issuer
 from outhaul.ledger import Ledger
 from outhaul.ledger import Terms as LedgerTerms
@@ -123,6 +124,7 @@ class Outhaul:
             terms=_terms(settings),
             nudge=self.nudge,
         )
+        self.estimates = Estimates(self.exports, source_url, settings.workers)
         self.loop = Loop(self.ledger, self.engine, self.store, self.exports.check)
         self._open = ExitStack()
 
@@ -207,7 +209,9 @@ def web(outhaul: Outhaul, own: str) -> ASGIApp:
     again = {one.__name__.rpartition(".")[2]: one.again for one in found if hasattr(one, "again")}
     typed = {name: partial(line, sections=outhaul.catalog.sections) for name, line in again.items()}
     operating, told = _operating(outhaul), settings.public_register
-    people = console.build(outhaul.exports, access, sessions, operating, typed=typed, register=told)
+    people = console.build(
+        outhaul.exports, access, sessions, operating, outhaul.estimates, typed=typed, register=told
+    )
     routes += [Mount(console.PREFIX, people), dialects.links(outhaul.exports), dialects.keys(access)]
     routes += console.registered(register.build(outhaul.catalog)) if settings.public_register else []
     router = dialects.Audited(Router(routes, redirect_slashes=False), outhaul.audit)

@@ -119,6 +119,15 @@ class Exports:
             ceiling=self._terms.ceiling,
         )
 
+    def drafted(self, caller: Caller, draft: Draft) -> Plan:
+        """The plan of what this caller may ask for."""
+        _may_change(caller)
+        return self.plan(caller, draft)
+
+    def count(self, made: Plan, most: timedelta) -> tuple[int, ...]:
+        """Rows of its selections, as for a first display; of fewer when this time was not enough."""
+        return self._count(made, min(most, self._terms.count_timeout).total_seconds())
+
     def create(self, caller: Caller, draft: Draft, *, least: int = 0, key: str | None = None) -> Export:
         """A new export, if all of it can be served; every refusal comes before anything is written. `least`: rows
         below which it is refused as NothingMatches, if they can be counted in time. `key`: asked again with the same

@@ -185,7 +185,7 @@ class _Wishes:
             return node.below[relationship.name]
         if len(node.walked) >= self.limits.depth:
             raise too_much("relationships in a row", len(node.walked) + 1, self.limits.depth, where)
-        edge = _edge(node.resource, relationship)
+        edge = edge_of(node.resource, relationship)
         if edge in node.walked:
             message = f"{path!r} comes back to the relationship {relationship.name!r}, which it has passed."
             raise Cycle(message, hint="Ask for it once.", where=where, wrong=path)
@@ -218,7 +218,8 @@ class _Wishes:
         return UnknownRelationship(message, hint=hint(near), where=where, wrong=name, choices=near)
 
 
-def _edge(here: Resource, relationship: Relationship) -> Edge:
+def edge_of(here: Resource, relationship: Relationship) -> Edge:
+    """What no path may walk twice."""
     there = relationship.target
     return frozenset(frozenset({(here.name, near), (there, far)}) for near, far in relationship.on)
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from playwright.sync_api import Browser, sync_playwright
 
 from outhaul.app import Outhaul
 from tests.console.visitors import Visitor
@@ -54,3 +56,13 @@ def waiting(still: Visitor) -> Iterator[Visitor]:
     visitor = Visitor(still.outhaul, str(still.http.base_url))
     yield visitor
     visitor.http.close()
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    program = shutil.which("chromium")
+    assert program, "Debian's package is chromium"
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
+        yield browser
+        browser.close()

@@ -14,13 +14,11 @@ from outhaul.app import Outhaul
 from outhaul.export import Caller
 from outhaul.ledger.callbacks import record
 from tests import drafts
-from tests.console import test_browser
 from tests.console.test_browser import SCHEMES, SCREENS, WIDTHS, checked, enter, looking
 from tests.console.visitors import asked, slow
 from tests.served import ORDERS, US, until
 
 LONG = "a-name-that-goes-on-and-on-without-a-space-" * 4
-browser = test_browser.browser
 
 
 @pytest.fixture(scope="module")

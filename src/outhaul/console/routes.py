@@ -19,7 +19,7 @@ from starlette.types import ASGIApp
 
 from outhaul import errors
 from outhaul.access import Access
-from outhaul.console import listing, offering, showing
+from outhaul.console import creating, listing, offering, showing
 from outhaul.console.admin import Admin
 from outhaul.console.admin_audit import Log
 from outhaul.console.admin_tokens import Keys
@@ -40,6 +40,7 @@ from outhaul.console.pages import (
 )
 from outhaul.console.people import People
 from outhaul.errors import NotFound, NotSignedIn, OuthaulError, TooMuch
+from outhaul.estimates import Estimates
 from outhaul.export import Caller
 from outhaul.operating import Operating
 from outhaul.register import key
@@ -79,6 +80,7 @@ def build(
     access: Access,
     sessions: Sessions,
     operating: Operating,
+    estimates: Estimates,
     *,
     typed: Mapping[str, showing.Typed],
     register: bool = False,
@@ -89,6 +91,7 @@ def build(
     console = Console(exports, people, doors, Looks(), typed, register)
     admin = Admin(operating, Keys(operating, exports), Log(operating, people), Hooks(exports))
     only = console.signed_in
+    new = creating.New(exports, estimates)
     export = "/exports/{export_id}"
     app = Starlette(
         routes=[
@@ -99,6 +102,9 @@ def build(
             Route(f"{export}/files/{{name}}", _get(only(console.file)), methods=["GET", "HEAD"]),
             Route(f"{export}/delete", _get(only(console.sure, back=True))),
             Route(f"{export}/{{move}}", _post(only(console.move)), methods=["POST"]),
+            Route("/new", _get(only(new.choose, back=True))),
+            Route("/new/{name:path}", _get(only(new.blank, back=True))),
+            Route("/new/{name:path}", _post(only(new.answer), creating.LARGEST), methods=["POST"]),
             Route("/catalog", _get(only(console.catalog, back=True))),
             Route("/catalog/{name:path}", _get(only(console.resource, back=True))),
             Route("/tenant", _post(only(doors.choose)), methods=["POST"]),
@@ -295,14 +301,15 @@ def _get(call: Call) -> Answer:
     return answer
 
 
-def _post(call: Call) -> Answer:
+def _post(call: Call, most: int = LARGEST) -> Answer:
     async def answer(request: Request) -> Response:
         raw = bytearray()
         async for chunk in request.stream():
             raw += chunk
-            if len(raw) > LARGEST:
-                return _refused(request, TooMuch(f"A form has at most {LARGEST:,} bytes."))
-        form = dict(parse_qsl(raw.decode("utf-8", "replace")))
+            if len(raw) > most:
+                return _refused(request, TooMuch(f"A form has at most {most:,} bytes."))
+        request.state.body = raw.decode("utf-8", "replace")
+        form = dict(parse_qsl(request.state.body))
 
         def sent_from_here(request: Request, form: Form) -> Response:
             from_here(request)

@@ -4,7 +4,9 @@ Each sibling has
     reflect(url) -> Catalog                       everything that is there, before trims; opens and closes its own connection
     count(url, node, timeout) -> int | None       rows of a selection, bounded in time (seconds; None when it ran out);
                                                   for the first display only, runs in the serving process
-    connect(url, label) -> Session                one connection, read only; `label` names the export to the database
+    connect(url, label, *, statement_seconds=0, lock_seconds=30) -> Session
+                                                  one connection, read only; `label` names the export to the database; limits
+                                                  where the database knows any, 0 is none
     examine(url, workers) -> Iterator[Sign]       whether everything is well there, for `outhaul doctor`
     grants(url) -> Iterator[str]                  statements for its owner that make a role with the least rights
     SHARED: bool                                  whether sessions of other processes can join an instant that a keeper holds
@@ -22,6 +24,8 @@ A Session (used by one worker process, one at a time) has
                                                   `counts`: what `count` gave, for a better estimate
     split(node, part_bytes, *, lasting=False)     -> tuple[Range, ...]: they chain from open end to open end; `lasting`: cut by keys
                                                   alone, so that no UPDATE moves a row from one to another between two instants
+    head(node, rows, low=None) -> Range           of the first rows from `low` on, by key or in the order asked for; for a resource
+                                                  with a key
     read(node, range, style) -> Iterator[Stream]  the rows of a range: "csv" (the database's own text), "json" or "typed" (own text, for every node;
                                                   booleans as true and false, arrays as JSON); each Stream is read to its end
                                                   before the next is asked for

@@ -6,7 +6,7 @@ import json
 import math
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import sqlalchemy as sa
@@ -18,7 +18,7 @@ from outhaul.plan import Column, Node
 from outhaul.sources._copy import Wire
 from outhaul.sources._order import MOST_UNINDEXED, steps
 from outhaul.sources._postgresql_text import TONGUE, statement
-from outhaul.sources._select import Place, Query, chained, has_many, joined, tree
+from outhaul.sources._select import Place, Query, chained, has_many, joined, limits, say, tree
 
 ALL = Range()
 SAMPLED_BLOCKS = 400  # borders within a few percent, whatever the size of the table
@@ -151,6 +151,19 @@ def split(wire: Wire, node: Node, part_bytes: int, *, lasting: bool = False) -> 
         if by_block:
             return by_block
     return _by_key(wire, node, parts, wanted)
+
+
+def head(wire: Wire, node: Node, rows: int, low: Cut | None) -> Range:
+    """The range of the first rows from `low` on, by key or in the order that was asked for; open where there are no
+    more."""
+    query = tree(replace(node, columns=(), children=()), TONGUE, "csv")
+    here = Range("sort" if node.sort else "key", low)
+    keys = [query.root.c[column.column] for column in node.key]
+    texts = [sa.cast(one, Native("text")) for one in [step.element for step in query.steps] or keys]
+    found = sa.select(*texts).select_from(query.base).where(*query.where, *limits(query, TONGUE, here))
+    ordered = found.order_by(*([step.clause() for step in query.steps] or keys))
+    after = wire.fetch(statement(ordered.limit(say("1")).offset(say(str(rows)))))
+    return replace(here, high=after[0]) if after else here
 
 
 def _by_block(wire: Wire, parts: list[Leaf], wanted: int) -> tuple[Range, ...]:

@@ -12,7 +12,7 @@ import psycopg
 import pyarrow as pa
 import sqlalchemy as sa
 
-from outhaul.blocks import Block, Range, Stream
+from outhaul.blocks import Block, Cut, Range, Stream
 from outhaul.comparisons import Native, bound
 from outhaul.errors import SnapshotLost, SourceAway, SourceError, SourceForbids, UnreadableValue
 from outhaul.plan import Node, Plan
@@ -184,6 +184,11 @@ class Session:
         they hold the same rows under another instant."""
         with self._about(node):
             return _postgresql_split.split(self._wire, node, part_bytes, lasting=lasting)
+
+    def head(self, node: Node, rows: int, low: Cut | None = None) -> Range:
+        """The range of the first rows from `low` on, by key or in the order that was asked for."""
+        with self._about(node):
+            return _postgresql_split.head(self._wire, node, rows, low)
 
     def read(self, node: Node, part: Range, style: Style) -> Iterator[Stream]:
         """The rows of a range: one stream, or where there are to-many nodes one for each run of parents.

@@ -12,7 +12,7 @@ from typing import Any
 import pyarrow as pa
 import sqlalchemy as sa
 
-from outhaul.blocks import Block, Range, Stream
+from outhaul.blocks import Block, Cut, Range, Stream
 from outhaul.errors import SnapshotLost, SourceAway, SourceBusy, SourceError, UnreadableValue
 from outhaul.plan import Node, Plan
 from outhaul.sources._blocks import block, unreadable, whole
@@ -20,6 +20,7 @@ from outhaul.sources._fingerprints import Fingerprints, check
 from outhaul.sources._reflect_sqlite import reflect
 from outhaul.sources._select import Query, Style, counts, has_many, limits, matching, say, tree
 from outhaul.sources._sqlite_copy import Prepared, prepare
+from outhaul.sources._sqlite_cuts import head
 from outhaul.sources._sqlite_doctor import examine, grants
 from outhaul.sources._sqlite_library import Library, Loose, file_of, read_only
 from outhaul.sources._sqlite_numbers import as_numbers, check_same_way, heads, said
@@ -33,7 +34,7 @@ WIDE_BYTES = 32 << 20  # of a batch of wide rows
 STEPS = 10_000  # of SQLite's machine between two looks at the clock
 
 
-def connect(url: str, label: str) -> Session:  # noqa: ARG001  # SQLite has no place for a label
+def connect(url: str, label: str, **limits: float) -> Session:  # noqa: ARG001  # SQLite has no place for them
     """A connection, read only. A process that has one must not open the file with another SQLite library."""
     return Session(Library(file_of(url)))
 
@@ -107,6 +108,10 @@ class Session:
         """Ranges that chain from open end to open end. `lasting`: by keys alone, so that they hold the same rows under
         another instant; a VACUUM may number rows anew."""
         return self._shape.split(node, part_bytes, lasting=lasting)
+
+    def head(self, node: Node, rows: int, low: Cut | None = None) -> Range:
+        """The range of the first rows from `low` on, by key or in the order that was asked for."""
+        return head(self._library, node, rows, low)
 
     def read(self, node: Node, part: Range, style: Style) -> Iterator[Stream]:
         """The rows of a range: one stream, with a cursor for each to-many node below."""
