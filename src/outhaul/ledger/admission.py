@@ -54,7 +54,7 @@ class Admission(Listing):
 
     def senders(self) -> frozenset[str]:
         """Who has delivered what nobody has claimed yet."""
-        with self._read() as read:
+        with self._look() as read:
             return frozenset(
                 read.execute(sa.select(parts.c.worker).where(parts.c.state == "queued").distinct()).scalars()
             )

@@ -65,12 +65,12 @@ class Callbacks(Told):
         every = sa.select(callbacks.c.id, newest.label("nth")).join(webhooks)
         ours = every.where(callbacks.c[of].in_(ids), *_seen(tenant)).subquery()
         wanted = _shown().join(ours, ours.c.id == callbacks.c.id).where(ours.c.nth <= each)
-        with self._read() as read:
+        with self._look() as read:
             return tuple(map(_callback, read.execute(wanted.order_by(callbacks.c.id.desc()).limit(most))))
 
     def callback(self, public: str, tenant: str | None) -> Callback:
         """NotFound when it is not there, or no longer."""
-        with self._read() as read:
+        with self._look() as read:
             wanted = _shown().where(callbacks.c.public == public, *_seen(tenant))
             row = read.execute(wanted).one_or_none()
         if row is None:

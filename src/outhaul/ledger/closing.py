@@ -55,7 +55,7 @@ class Closing(Upkeep):
 
     def closable(self) -> tuple[str, ...]:
         """Exports at work of which every part is done."""
-        with self._read() as read:
+        with self._look() as read:
             return tuple(read.execute(CLOSABLE).scalars())
 
     def facts(self, export_id: str) -> Facts | None:
@@ -112,7 +112,7 @@ class Closing(Upkeep):
 
     def manifest_key(self, export_id: str) -> str | None:
         """Where the manifest lies in the store; None until completed."""
-        with self._read() as read:
+        with self._look() as read:
             found = sa.select(exports.c.manifest).where(exports.c.id == export_id, states.present())
             key: str | None = read.execute(found).scalar_one_or_none()
             return key

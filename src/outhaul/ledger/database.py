@@ -31,6 +31,7 @@ AWAY = (
     InterfaceError,
     PoolTimeout,
 )  # what a ledger raises that cannot be reached, or not in time
+ALONE = "outhaul_alone"  # an option of statements that run without a transaction
 READERS = 20  # connections of one process that read at the same time, at most
 PATIENCE = 15.0  # seconds to wait for another writer or a server that does not answer
 
@@ -44,8 +45,10 @@ class Database:
         address = make_url(url)
         if address.get_backend_name() == "sqlite":
             self._writer, self._reader = _sqlite(address)
+            self._looker = self._reader.execution_options(**{ALONE: True})
         elif address.get_backend_name() == "postgresql":
             self._writer = self._reader = _postgresql(address)
+            self._looker = self._reader.execution_options(isolation_level="AUTOCOMMIT")
         else:
             raise Misconfigured(
                 f"A ledger cannot live in {address.get_backend_name()}.",
@@ -97,6 +100,13 @@ class Database:
     @contextmanager
     def _read(self) -> Iterator[sa.Connection]:
         with self._reader.connect() as connection:
+            yield connection
+
+    @contextmanager
+    def _look(self) -> Iterator[sa.Connection]:
+        """As `_read`, for one statement: with none beside it that must see the same, it needs no transaction, and each
+        BEGIN and ROLLBACK would be a wait as long as its own."""
+        with self._looker.connect() as connection:
             yield connection
 
     def revision(self) -> str | None:
@@ -207,7 +217,8 @@ def _begin_immediate(connection: sa.Connection) -> None:
 
 
 def _begin(connection: sa.Connection) -> None:
-    connection.exec_driver_sql("BEGIN DEFERRED")
+    if ALONE not in connection.get_execution_options():
+        connection.exec_driver_sql("BEGIN DEFERRED")
 
 
 def _postgresql(url: URL) -> sa.Engine:

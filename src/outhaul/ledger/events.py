@@ -49,7 +49,7 @@ class Events(Database):
 
     def events(self, export_id: str) -> tuple[Event, ...]:
         """Everything that happened to an export, oldest first; still there after its removal."""
-        with self._read() as read:
+        with self._look() as read:
             rows = read.execute(sa.select(events).where(events.c.export == export_id).order_by(events.c.id))
             return tuple(event_of(row) for row in rows)
 

@@ -101,7 +101,7 @@ class Exports(Snapshots):
         # An issuer may use one name in several tenants.
         named = sa.and_(_of_tenant(caller.tenant), exports.c.caller == caller.id)
         ours = sa.and_(named, exports.c.key == key, states.present())
-        with self._read() as read:
+        with self._look() as read:
             found = read.execute(sa.select(exports.c.id, exports.c.asked).where(ours)).one_or_none()
         if found is None:
             return None
@@ -115,12 +115,12 @@ class Exports(Snapshots):
         return self.get(found.id, Sight(caller.tenant, caller.resources))
 
     def _exists(self, export_id: str) -> bool:
-        with self._read() as read:
+        with self._look() as read:
             return read.execute(sa.select(exports.c.id).where(exports.c.id == export_id)).first() is not None
 
     def get(self, export_id: str, sight: Sight = ALL) -> Export:
         """NotFound when it is not there, was removed, or is out of sight."""
-        with self._read() as read:
+        with self._look() as read:
             row = read.execute(_lone(sight), {"lone": export_id}).one_or_none()
         if row is None:
             raise _missing(export_id)
@@ -203,7 +203,7 @@ class Exports(Snapshots):
             tell(write, export_id, "removed", who)
 
     def plan(self, export_id: str) -> Plan:
-        with self._read() as read:
+        with self._look() as read:
             found = sa.select(exports.c.plan).where(exports.c.id == export_id, states.present())
             data: Mapping[str, Any] | None = read.execute(found).scalar_one_or_none()
         if data is None:
@@ -212,26 +212,26 @@ class Exports(Snapshots):
 
     def fingerprints(self, export_id: str) -> Mapping[str, Any]:
         """What the source's tables were like under the current instant; empty before it is taken."""
-        with self._read() as read:
+        with self._look() as read:
             found = sa.select(exports.c.tables).where(exports.c.id == export_id)
             return read.execute(found).scalar_one_or_none() or {}
 
     def parts(self, export_id: str) -> tuple[Part, ...]:
         """All parts of the current generation, part 0 first."""
-        with self._read() as read:
+        with self._look() as read:
             rows = read.execute(sa.select(parts).where(parts.c.export == export_id).order_by(parts.c.n))
             return tuple(part_of(row) for row in rows)
 
     def fragments(self, export_id: str) -> tuple[Fragment, ...]:
         """What settled parts have written, by part and sequence."""
         wanted = sa.select(fragments).where(fragments.c.export == export_id)
-        with self._read() as read:
+        with self._look() as read:
             rows = read.execute(wanted.order_by(fragments.c.part, fragments.c.seq))
             return tuple(fragment_of(row) for row in rows)
 
     def artifact_names(self, export_id: str) -> tuple[str, ...]:
         """The names of what can be downloaded, without the layouts, which are long."""
-        with self._read() as read:
+        with self._look() as read:
             return tuple(read.execute(NAMES, {"lone": export_id}).scalars())
 
     def files(self, ids: Sequence[str]) -> dict[str, tuple[Numbered, ...]]:
@@ -239,7 +239,7 @@ class Exports(Snapshots):
         columns = (artifacts.c.export, artifacts.c.n, artifacts.c.name, artifacts.c.length)
         wanted = sa.select(*columns).where(artifacts.c.export.in_(ids)).order_by(artifacts.c.n)
         found: dict[str, list[Numbered]] = {one: [] for one in ids}
-        with self._read() as read:
+        with self._look() as read:
             for row in read.execute(wanted):
                 found[row.export].append(Numbered(row.n, row.name, row.length))
         return {one: tuple(files) for one, files in found.items()}
@@ -250,7 +250,7 @@ class Exports(Snapshots):
         wanted = sa.select(*names).where(artifacts.c.export == export_id).order_by(artifacts.c.n)
         if name is not None:
             wanted = wanted.where(artifacts.c.name == name)
-        with self._read() as read:
+        with self._look() as read:
             return tuple(
                 Artifact(**{**row, "layout": tuple(row["layout"])}) for row in read.execute(wanted).mappings()
             )

@@ -29,5 +29,5 @@ class Flags(Rates):
             return write.execute(flags.delete().where(flags.c.name == name)).rowcount > 0
 
     def is_up(self, name: str) -> bool:
-        with self._read() as read:
+        with self._look() as read:
             return read.execute(UP, {"sought": name}).first() is not None

@@ -86,7 +86,7 @@ class Listing(Exports):
         wanted = sa.select(exports.c.id, exports.c.counts).where(
             exports.c.id.in_(ids), exports.c.counts.is_not(None)
         )
-        with self._read() as read:
+        with self._look() as read:
             return {row.id: tuple(one[""] for one in row.counts) for row in read.execute(wanted)}
 
 

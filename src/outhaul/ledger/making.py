@@ -65,18 +65,18 @@ class Making(Rates):
         """What can be downloaded, without the layouts, which are long; empty until completed."""
         names = [column for column in artifacts.c if column.name not in {"n", "layout"}]
         wanted = sa.select(*names).where(artifacts.c.export == export_id).order_by(artifacts.c.n)
-        with self._read() as read:
+        with self._look() as read:
             return tuple(Artifact(**row) for row in read.execute(wanted).mappings())
 
     def sizes(self, ids: Sequence[str]) -> dict[str, int]:
         """Bytes of all files of each of these exports that has any."""
         total = sa.cast(sa.func.sum(artifacts.c.length), sa.BigInteger)
         wanted = sa.select(artifacts.c.export, total).where(artifacts.c.export.in_(ids))
-        with self._read() as read:
+        with self._look() as read:
             return {row[0]: row[1] for row in read.execute(wanted.group_by(artifacts.c.export))}
 
     def pace(self, export_id: str) -> Pace:
-        with self._read() as read:
+        with self._look() as read:
             row = read.execute(RUNNING, {"lone": export_id}).one_or_none()
         if row is None or row.resumed_at is None or row.now - row.resumed_at < SETTLED_RATE:
             return Pace()

@@ -99,7 +99,7 @@ class Outbox(Callbacks):
 
     def webhook(self, webhook_id: str, tenant: str | None) -> Webhook:
         """`tenant` None sees those of all; NotFound."""
-        with self._read() as read:
+        with self._look() as read:
             row = read.execute(sa.select(webhooks).where(_ours(webhook_id, tenant))).one_or_none()
         if row is None:
             raise _missing(webhook_id)
@@ -178,7 +178,7 @@ class Outbox(Callbacks):
     def pick(self) -> Sending | None:
         """Hold the next message that is due, for as long as a lease; one at a time for each webhook."""
         while True:
-            with self._read() as read:
+            with self._look() as read:
                 row = read.execute(NEXT).first()
             if row is None:
                 return None

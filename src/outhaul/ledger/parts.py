@@ -88,7 +88,7 @@ class Parts(Events):
 
     def check(self, lease: Lease) -> Verdict:
         """Whether to go on, without renewing anything: cheap enough to ask twice a second."""
-        with self._read() as read:
+        with self._look() as read:
             found = read.execute(sa.select(parts.c.n).where(*mine(lease), states.part_at_work())).first()
         return Verdict.GO if found else Verdict.STOP
 

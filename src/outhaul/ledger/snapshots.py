@@ -41,7 +41,7 @@ class Snapshots(Planning):
     """Instants: wanted by part 0, held by a keeper or a worker, lost or let go."""
 
     def snapshot(self, export_id: str) -> Snapshot | None:
-        with self._read() as read:
+        with self._look() as read:
             row = read.execute(sa.select(snapshots).where(snapshots.c.export == export_id)).one_or_none()
         return None if row is None else _snapshot(row)
 
@@ -64,7 +64,7 @@ class Snapshots(Planning):
 
     def wanted(self) -> tuple[Snapshot, ...]:
         """Wishes that no keeper has met yet."""
-        with self._read() as read:
+        with self._look() as read:
             rows = read.execute(sa.select(snapshots).where(snapshots.c.state == "wanted"))
             return tuple(_snapshot(row) for row in rows)
 
@@ -87,7 +87,7 @@ class Snapshots(Planning):
 
     def holds(self, holder: str) -> frozenset[str]:
         """Exports whose instant this holder is still asked to keep."""
-        with self._read() as read:
+        with self._look() as read:
             held = sa.select(snapshots.c.export).where(snapshots.c.holder == holder, states.held())
             return frozenset(read.execute(held).scalars())
 

@@ -80,7 +80,7 @@ class Tokens(Closing):
 
     def find_token(self, hash: str) -> Token | None:  # noqa: A002  # the column's name
         """The token with this hash, be it expired or revoked; None when there is none."""
-        with self._read() as read:
+        with self._look() as read:
             row = read.execute(HASHED, {"sought": hash}).one_or_none()
             return None if row is None else _token(row)
 
@@ -90,13 +90,13 @@ class Tokens(Closing):
         wanted = [tokens.c.id == client_id, tokens.c.kind.is_not(None)]
         if hash is not None:
             wanted.append(tokens.c.hash == hash)
-        with self._read() as read:
+        with self._look() as read:
             row = read.execute(_seen().where(*wanted)).one_or_none()
             return None if row is None else _token(row)
 
     def token(self, token_id: str) -> Token | None:
         """The token or client of this id, be it expired or revoked; None when there is none."""
-        with self._read() as read:
+        with self._look() as read:
             row = read.execute(_seen().where(tokens.c.id == token_id)).one_or_none()
             return None if row is None else _token(row)
 
@@ -109,7 +109,7 @@ class Tokens(Closing):
     def list_tokens(self, *, clients: bool = False) -> tuple[Token, ...]:
         """All tokens, or all API clients, oldest first."""
         wanted = _seen().where(_are(clients)).order_by(tokens.c.created_at, tokens.c.id)
-        with self._read() as read:
+        with self._look() as read:
             return tuple(_token(row) for row in read.execute(wanted))
 
     def revoke_token(self, token_id: str, *, client: bool = False) -> bool:
@@ -140,7 +140,7 @@ class Tokens(Closing):
 
     def has_ended(self, hash: str) -> bool:  # noqa: A002  # as above
         """Whether a signed token was ended before its time."""
-        with self._read() as read:
+        with self._look() as read:
             return _listed(read, hash)
 
 

@@ -44,14 +44,14 @@ class Told(Tokens):
             wanted.append(
                 events.c.id < sa.select(cursor.c.id).where(cursor.c.public == before).scalar_subquery()
             )
-        with self._read() as read:
+        with self._look() as read:
             found = sa.select(events).where(*wanted).order_by(events.c.id.desc()).limit(limit)
             return tuple(event_of(row) for row in read.execute(found))
 
     def told_once(self, sight: Sight, names: Sequence[str], public: str) -> Event | None:
         """One event; None when there is none that is known by this, or it is out of sight."""
         wanted = sa.select(events).where(events.c.public == public, *_wanted(sight, names, None))
-        with self._read() as read:
+        with self._look() as read:
             row = read.execute(wanted).one_or_none()
             return None if row is None else event_of(row)
 
@@ -68,7 +68,7 @@ class Told(Tokens):
     def told_each(self, sight: Sight, names: Sequence[str], ids: Collection[int]) -> dict[int, Event]:
         """Those of these events that are there and in sight, by id."""
         wanted = sa.select(events).where(events.c.id.in_(ids), *_wanted(sight, names, None))
-        with self._read() as read:
+        with self._look() as read:
             return {row.id: event_of(row) for row in read.execute(wanted)}
 
 

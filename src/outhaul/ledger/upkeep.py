@@ -52,7 +52,7 @@ class Upkeep(Admission):
 
     def unchecked(self) -> tuple[str, ...]:
         """Exports that wait for a look at their plan, oldest first."""
-        with self._read() as read:
+        with self._look() as read:
             return tuple(read.execute(UNCHECKED).scalars())
 
     def refuse(self, export_id: str, error: Mapping[str, Any]) -> bool:
@@ -68,7 +68,7 @@ class Upkeep(Admission):
         """Parts whose worker went silent, or that were delivered and never claimed, are new again; the former count as
         a failed attempt. Gives how many."""
         late = sa.and_(parts.c.state.in_(["queued", "running"]), parts.c.lease_until <= now())
-        with self._read() as read:
+        with self._look() as read:
             found = read.execute(sa.select(parts.c.export, parts.c.n, parts.c.attempt).where(late)).all()
         lapsed = 0
         for row in found:
@@ -135,7 +135,7 @@ class Upkeep(Admission):
             states.unfinished(),
         )
         wanted = sa.select(snapshots.c.export).join(exports, exports.c.id == snapshots.c.export).where(lost)
-        with self._read() as read:
+        with self._look() as read:
             found = read.execute(wanted).scalars().all()
         for export_id in found:
             with self._write() as write:
@@ -170,7 +170,7 @@ class Upkeep(Admission):
             states.unfinished(),
         )
         wanted = sa.select(exports.c.id).join(snapshots, snapshots.c.export == exports.c.id).where(old)
-        with self._read() as read:
+        with self._look() as read:
             found = read.execute(wanted).scalars().all()
         error = SourceTimeout(
             f"The export read the source as of one instant for longer than {limit}, which is the limit.",
@@ -204,7 +204,7 @@ class Upkeep(Admission):
         over = sa.select(exports.c.id).where(exports.c.status == Status.EXPIRED, exports.c.littered)
         # Not IS NOT NULL: only a comparison is answered by an index, and this is asked twice a second.
         removed = sa.select(exports.c.id).where(exports.c.deleted_at > 0, exports.c.littered)
-        with self._read() as read:
+        with self._look() as read:
             return tuple(read.execute(over.union(removed)).scalars())
 
     def swept(self, export_id: str) -> bool:
