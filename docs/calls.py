@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from docs.facts import table
+from docs.facts import NAMES, table
 from outhaul import dialects
 
 Data = Mapping[str, Any]
@@ -29,7 +29,7 @@ def main(folder: Path) -> None:
 def page(name: str, document: Data) -> Iterator[str]:
     """The lines of one dialect's page."""
     resolved = Resolved(document)
-    yield f"# {document['info']['title']}\n\n{document['info']['description']}\n"
+    yield f"# {NAMES.get(name, name)}: the calls\n\n{document['info']['description']}\n"
     yield f"The same for programs: {{download}}`{name}.json`.\n"
     for path, item in document["paths"].items():
         for method in METHODS:

@@ -27,3 +27,8 @@ html_theme_options = {
     "show_prev_next": False,
     "secondary_sidebar_items": ["page-toc"],
 }
+# Pages that stand alone have no others beside them to lead to.
+html_sidebars: dict[str, list[str]] = {
+    name: []
+    for name in ("quickstart", "data-flow", "security", "glossary", "changelog", "search", "genindex")
+}

@@ -109,10 +109,10 @@ def faults() -> str:
         one for one in vars(errors).values() if inspect.isclass(one) and issubclass(one, errors.OuthaulError)
     ]
     rows = (
-        (code(kind.__name__), *(_status(tongue, kind) for tongue in tongues), _exit(kind), _when(kind))
+        (code(kind.__name__), _when(kind), *(_status(tongue, kind) for tongue in tongues), _exit(kind))
         for kind in found
     )
-    return table(("error", *NAMES.values(), "exit", "when"), rows)
+    return table(("error", "when", *NAMES.values(), "exit"), rows)
 
 
 def _status(tongue: Any, kind: type[errors.OuthaulError]) -> str:
