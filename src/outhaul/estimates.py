@@ -22,8 +22,8 @@ from outhaul.service import Exports
 
 COUNT = timedelta(seconds=2)
 SAMPLE = 0.6  # seconds of reading
-LIMIT = 3.0  # seconds of one statement
-PATIENCE = 6.0  # seconds from the count to the last answer
+LIMIT = 2.0  # seconds of one statement
+PATIENCE = 5.0  # seconds from the count to the last answer
 TURN = 2.0  # seconds to wait for whoever is before
 BEGIN = 0.7  # seconds that an export takes without any row: to be planned, written down and closed
 SHARED = 0.75  # exponent: two workers on one database are not twice as fast as one

@@ -30,6 +30,7 @@ FILE = 8 << 20  # bytes of a file that is shown by reading it
 COLUMNS = 30  # of a file that is read
 CELL = 200  # characters of a value of it
 FILES = 4  # that are shown of one export
+LIFE = 20  # seconds until it ends by itself, if nobody is left to end it
 LOCKS = 1.0  # seconds to wait for a table that somebody else has locked
 GZIP_FRAME = 18 + len(deflate.FINAL)  # bytes around the runs of a gzip file
 
@@ -172,7 +173,7 @@ def _table(data: bytes) -> dict[str, Any]:
         found = file.read(use_threads=False).slice(0, ROWS)
     names = found.schema.names[:COLUMNS]
     rows = [[_cell(row[name]) for name in names] for row in found.select(names).to_pylist()]
-    kinds = [str(found.schema.field(name).type) for name in names]
+    kinds = [str(found.schema.field(name).type).partition("<")[0] for name in names]
     return {"columns": list(zip(names, kinds, strict=True)), "rows": rows, "cut": len(found.schema) > COLUMNS}
 
 
@@ -201,6 +202,7 @@ def main() -> None:
     os.umask(0o077)
     pa.enable_signal_handlers(False)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.alarm(LIFE)
     asked = json.loads(sys.stdin.readline())
     source = siblings.load(sources, asked["plan"]["source"])
     connect = partial(

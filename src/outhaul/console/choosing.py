@@ -136,7 +136,7 @@ class Tree:
         opened: set[str],
     ) -> Branch:
         chosen = set(ticked.fields)
-        fields = [one for one in here.fields if dotted(path, one.name) in chosen]
+        fields = [one for one in here.fields if dotted(path, one.name) in chosen] if chosen else []
         told = Branch(path, here, way, path in ticked.whole, not way or path in opened, len(fields))
         if not told.opened:
             return told

@@ -172,11 +172,12 @@ class Making:
             except Refused as error:
                 wrong[self._place(error, asked)] = str(error)
             return self.page(asked, wrong, found)
+        before = len(asked.rows)
         try:
             asked = self._changed(asked, do, what)
         except Refused as error:
             wrong["adding"] = str(error)
-        return self.page(asked, wrong, did=do)
+        return self.page(asked, wrong, did="add" if len(asked.rows) > before else do)
 
     def page(
         self,
@@ -230,7 +231,7 @@ class Making:
             return replace(asked, ticked=replace(ticked, opened=tuple(o for o in ticked.opened if o != what)))
         if do == "all":
             return replace(asked, search="")
-        if do == "add" and asked.adding:
+        if do in {"add", "update"} and asked.adding:
             return replace(asked, rows=(*asked.rows, self.filters.added(asked.adding)), adding="")
         if do == "drop" and what.isascii() and what.isdigit():
             rows = tuple(row for n, row in enumerate(asked.rows) if n != int(what[:3]))
