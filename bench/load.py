@@ -7,21 +7,23 @@ import json
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 import psutil
 
-from bench import circumstances, load_page
+from bench import circumstances, load_page, watchers
 from bench.crowd import Asked, Seen
 from bench.ledgers import grow
-from bench.load_page import Sizes
+from bench.load_page import Pages, Sizes
 from bench.measure import ROOT
 from bench.places import RESOURCE, Place, place, tenants
 from bench.sizes import Asker, compare
+from bench.watchers import Watched
 from tests import postgres
 
 CROWDED = 10  # organizations among which the callers of the crowd are
@@ -36,21 +38,20 @@ class Run:
         self._folder = Path(asked.folder).absolute()
 
     def crowd(self) -> Seen:
-        """By a process of its own, which takes none of the service's time."""
+        """Many callers at once."""
         with self._place("crowd", CROWDED) as at:
             asked = Asked(
                 *(at.service.address, list(at.tokens), RESOURCE),
                 *(self._asked.clients, self._asked.seconds, self._asked.poll),
             )
-            done = subprocess.run(
-                [sys.executable, "-m", "bench.crowd"],
-                input=json.dumps(asdict(asked)),
-                stdout=subprocess.PIPE,
-                text=True,
-                check=True,
-                cwd=ROOT,
-            )
-        return Seen(**json.loads(done.stdout))
+            return Seen(**_apart("bench.crowd", asdict(asked)))
+
+    def watched(self) -> Pages:
+        """Pages of the console that are open on an export."""
+        many, rows = self._asked.pages, self._asked.rows
+        with self._ledger() as ledger, place(self._folder / "watched", 1, ledger, among=1, rows=rows) as at:
+            asked = watchers.Asked(*(at.service.address, at.tokens[0], RESOURCE, many, self._asked.exports))
+            return Pages(many, rows, Watched(**_apart("bench.watchers", asdict(asked))))
 
     def sizes(self, organizations: int) -> Sizes:
         """The same calls against a small and a large ledger that so many organizations share."""
@@ -94,6 +95,20 @@ class Run:
             yield at
 
 
+def _apart(module: str, asked: Mapping[str, Any]) -> Mapping[str, Any]:
+    """What a process of its own tells, which takes none of the service's time."""
+    done = subprocess.run(
+        [sys.executable, "-m", module],
+        input=json.dumps(asked),
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+        cwd=ROOT,
+    )
+    told: Mapping[str, Any] = json.loads(done.stdout)
+    return told
+
+
 def main(arguments: list[str] | None = None) -> int:
     """0 when every request of the crowd was answered, and none with 5xx; else 1."""
     asked = _parser().parse_args(arguments)
@@ -109,12 +124,14 @@ def main(arguments: list[str] | None = None) -> int:
         run = Run(asked, server)
         seen = run.crowd()
         print(load_page.summary(seen), flush=True)
+        watched = run.watched()
+        print(load_page.watched(watched), flush=True)
         sizes = [run.sizes(organizations) for organizations in (MANY, ONE)] if asked.large else []
     about |= {
         "load after": circumstances.loads(psutil.getloadavg()),
         "ledger": load_page.LEDGERS[asked.ledger],
     }
-    asked.page.write_text(load_page.page(about, asked.clients, asked.poll, seen, sizes))
+    asked.page.write_text(load_page.page(about, asked.clients, asked.poll, seen, sizes, watched))
     return int(seen.broken > 0)
 
 
@@ -126,6 +143,9 @@ def _parser() -> argparse.ArgumentParser:
     add(
         "--poll", type=float, default=1, help="seconds after which each asks again whether its export is done"
     )
+    add("--pages", type=int, default=50, help="pages of the console that are open on one export")
+    add("--rows", type=int, default=6_000_000, help="rows of that export")
+    add("--exports", type=int, default=5, help="exports with, and as many without these pages")
     add("--small", type=int, default=10_000, help="exports in the smaller ledger")
     add("--large", type=int, default=1_000_000, help="exports in the larger ledger; 0 for callers alone")
     add("--rounds", type=int, default=40, help="how often each call is timed against each ledger")

@@ -8,8 +8,10 @@ from statistics import median
 
 from bench.crowd import Seen, quantile
 from bench.sizes import Pair
+from bench.watchers import Watched
 
 SHARE, GROWTH = 20.0, 1.5  # the aims
+SLOWED, LATE = 0.05, 2.0  # those of pages: a share, and seconds
 LEDGERS = {
     "sqlite": "SQLite, as by default",
     "postgresql": "PostgreSQL on the same machine, over TCP; fsync = off",
@@ -30,6 +32,20 @@ SIZES = """\
 Calls of one caller by turns against two services, one with a ledger of {small:,} exports, one of {large:,}. The exports
 were created over a year; 47 of 50 were completed, 2 failed, 1 was interrupted; files are kept of the last six days."""
 
+PAGES = """\
+Exports of a single organization's {rows:,} orders, by turns with {pages} pages of the console open on each, every one a
+stream of its own, and with none. Seconds are from start to completion; a page is late by what lies between the
+completion and the moment that it was told."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pages:
+    """Exports of so many rows, without pages and with so many open on them."""
+
+    many: int
+    rows: int
+    seen: Watched
+
 
 @dataclass(frozen=True, slots=True)
 class Sizes:
@@ -41,10 +57,24 @@ class Sizes:
     pairs: tuple[Pair, ...]
 
 
-def page(about: Mapping[str, str], clients: int, poll: float, seen: Seen, sizes: Sequence[Sizes]) -> str:
+def page(
+    about: Mapping[str, str],
+    clients: int,
+    poll: float,
+    seen: Seen,
+    sizes: Sequence[Sizes],
+    pages: Pages,
+) -> str:
     """The whole of it, as Markdown."""
     lines = [HEAD, "", *(f"- {name}: {value}" for name, value in about.items()), ""]
     lines += [f"## {clients} callers at once", "", CROWD.format(poll=poll), "", *_crowd(seen, clients)]
+    lines += [
+        "",
+        f"## {pages.many} pages open on one export",
+        "",
+        PAGES.format(pages=pages.many, rows=pages.rows),
+    ]
+    lines += ["", *_pages(pages)]
     for one in sizes:
         shared = "one organization" if one.organizations == 1 else f"{one.organizations} organizations"
         lines += ["", f"## A ledger of {one.large:,} exports of {shared}", ""]
@@ -60,6 +90,32 @@ def summary(seen: Seen) -> str:
         f"The 99th percentile of a retrieve is {seen.share:.1f} medians of one alone (aim: under {SHARE:g}: {met}).\n"
         f"Answers: {answers}; {seen.broken} were 5xx or missing (aim: none)."
     )
+
+
+def watched(pages: Pages) -> str:
+    """The pages in a sentence."""
+    seen = pages.seen
+    slowed = "met" if seen.slowed < SLOWED else "not met"
+    late = "met" if max(seen.late) <= LATE else "not met"
+    return (
+        f"{pages.many} pages change the time of an export by {100 * seen.slowed:+.1f} % (aim: less than"
+        f" {100 * SLOWED:+g} %: {slowed}).\nThe latest page was told after {max(seen.late):.2f} s (aim: {LATE:g} s:"
+        f" {late}); the longest time without a change on a page was {max(seen.still):.2f} s."
+    )
+
+
+def _pages(pages: Pages) -> list[str]:
+    rows = {"without pages": pages.seen.alone, f"with {pages.many} pages": pages.seen.among}
+    return [
+        "| seconds | median | fastest | slowest | exports |",
+        "| --- | ---: | ---: | ---: | ---: |",
+        *(
+            f"| {name} | {median(values):.2f} | {min(values):.2f} | {max(values):.2f} | {len(values)} |"
+            for name, values in rows.items()
+        ),
+        "",
+        watched(pages),
+    ]
 
 
 def _crowd(seen: Seen, clients: int) -> list[str]:

@@ -14,18 +14,18 @@ from outhaul.demo import serving
 from outhaul.ledger import Ledger
 
 RESOURCE = "orders"
-ORGANIZATIONS, ROWS = 100, 100  # rows of each
-SOURCE = f"""
+ORGANIZATIONS, ROWS = 100, 10_000
+SOURCE = """
 PRAGMA journal_mode = WAL;
 CREATE TABLE organizations (id INTEGER PRIMARY KEY, name TEXT);
 CREATE TABLE orders (
     id INTEGER PRIMARY KEY, organization_id INTEGER NOT NULL REFERENCES organizations (id), note TEXT
 );
 CREATE INDEX orders_of ON orders (organization_id);
-WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {ORGANIZATIONS})
+WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {organizations})
 INSERT INTO organizations SELECT i, 'organization ' || i FROM n;
-WITH RECURSIVE n(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i + 1 < {ORGANIZATIONS * ROWS})
-INSERT INTO orders SELECT i + 1, 1 + i % {ORGANIZATIONS}, 'note ' || i FROM n;
+WITH RECURSIVE n(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i + 1 < {rows})
+INSERT INTO orders SELECT i + 1, 1 + i % {organizations}, 'note ' || i FROM n;
 """
 CATALOG = '[resources.organizations]\ntenant = "id"\n[resources.orders]\ntenant = "organization_id"\n'
 
@@ -45,15 +45,18 @@ def tenants(many: int) -> list[str]:
 
 
 @contextmanager
-def place(folder: Path, organizations: int, ledger: str = "") -> Iterator[Place]:
+def place(
+    folder: Path, organizations: int, ledger: str = "", *, among: int = ORGANIZATIONS, rows: int = ROWS
+) -> Iterator[Place]:
     """`outhaul serve` until the block ends, on the ledger that is there already, or on a fresh one. `ledger`: its URL;
-    without one, as by default, it is SQLite in the state folder."""
+    without one, as by default, it is SQLite in the state folder. `organizations`: those that have a token, of so many
+    `among` whom as many `rows` are divided."""
     state = folder / "state"
     state.mkdir(mode=0o700, parents=True, exist_ok=True)
     source, catalog = folder / "source.db", folder / "catalog.toml"
     if not source.exists():
         with closing(sqlite3.connect(source)) as connection:
-            connection.executescript(SOURCE)
+            connection.executescript(SOURCE.format(organizations=among, rows=rows))
     catalog.write_text(CATALOG)
     settings = {"catalog": str(catalog)} | ({"ledger": ledger} if ledger else {})
     lines = [f"{name} = {json.dumps(value)}\n" for name, value in settings.items()]

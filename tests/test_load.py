@@ -10,8 +10,9 @@ import pytest
 
 from bench import ledgers, load, load_page
 from bench.crowd import NO_ANSWER, Seen, quantile
-from bench.load_page import Sizes
+from bench.load_page import Pages, Sizes
 from bench.sizes import CALLS, Pair
+from bench.watchers import Watched
 
 
 @pytest.mark.parametrize(
@@ -53,6 +54,18 @@ def test_a_ledger_of_one_organization_has_no_aim_and_one_of_many_has_one_for_eac
     assert "| 1.50 | 1.5: not met |" in "\n".join(load_page._sizes(Sizes(100, 10, 1_000, pairs)))
 
 
+def test_pages_are_told_by_medians_and_by_the_latest_of_all() -> None:
+    seen = Watched([2.0, 4.0, 3.0], [9.0, 3.1, 3.0], late=[0.1, 2.0, 0.3], still=[1.1, 1.9, 1.2])
+    assert seen.slowed == pytest.approx(0.1 / 3)
+    told = load_page.watched(Pages(50, 10, seen))
+    assert "50 pages change the time of an export by +3.3 % (aim: less than +5 %: met)." in told
+    assert "after 2.00 s (aim: 2 s: met); the longest time without a change on a page was 1.90 s." in told
+    seen.among[1], seen.late[1] = 3.15, 2.01
+    told = load_page.watched(Pages(50, 10, seen))
+    assert "by +5.0 % (aim: less than +5 %: not met)" in told
+    assert "after 2.01 s (aim: 2 s: not met)" in told
+
+
 def test_copies_are_spread_evenly_over_organizations_and_over_a_year() -> None:
     drawn = list(ledgers._drawn(random.Random(1), 1_000, ["a", "b", "c", "d"]))
     assert {tenant: sum(row["tenant"] == tenant for row in drawn) for tenant in "abcd"} == dict.fromkeys(
@@ -74,6 +87,7 @@ def test_copies_are_spread_evenly_over_organizations_and_over_a_year() -> None:
 def test_a_small_run_makes_the_whole_page(tmp_path: Path, ledger: str) -> None:
     page = tmp_path / "LOAD.md"
     small = ["--clients", "5", "--seconds", "1", "--poll", "0.1", "--small", "100", "--large", "200"]
+    small += ["--pages", "3", "--rows", "2000", "--exports", "1"]
     where = ["--rounds", "1", "--ledger", ledger, "--folder", str(tmp_path / "work"), "--page", str(page)]
     assert load.main([*small, *where]) == 0
     told = page.read_text()
@@ -82,5 +96,7 @@ def test_a_small_run_makes_the_whole_page(tmp_path: Path, ledger: str) -> None:
     for organizations in ("100 organizations", "one organization"):
         assert f"## A ledger of 200 exports of {organizations}" in told
     assert all(told.count(f"| {call.name} |") == 2 for call in CALLS)
+    assert re.search(r"\| with 3 pages \| [\d.]+ \| [\d.]+ \| [\d.]+ \| 1 \|", told)
+    assert re.search(r"The latest page was told after -?\d+\.\d\d s", told)
     assert not re.search(r"/(root|home|tmp|work|usr)/", told)
     assert not (tmp_path / "work").exists()
