@@ -183,7 +183,7 @@ def taken(folder: Path, at: str, key: str = "5000") -> tuple[Member, bytes]:
     """A binary of a folder, as it would stand in an archive."""
     node = replace(drafts.node("uploads"), binary=str(folder))
     one = binaries.Binary("uploads", key, at.encode(), "x")
-    with binaries.opened(node, binaries.origin(str(folder)), one) as (member, data):
+    with binaries.opened(node, one, lambda: binaries.origin(str(folder)).take(one.at)) as (member, data):
         return member, b"".join(data)
 
 
@@ -208,7 +208,7 @@ def test_a_binary_that_changes_while_it_is_read_is_refused(tmp_path: Path) -> No
     )
 
     def read() -> None:
-        with binaries.opened(node, binaries.origin(str(tmp_path)), one) as (_, data):
+        with binaries.opened(node, one, lambda: binaries.origin(str(tmp_path)).take(b"large")) as (_, data):
             (tmp_path / "large").write_bytes(b"x" * 3_000_000)
             list(data)
 

@@ -5,9 +5,12 @@ from __future__ import annotations
 import hashlib
 import json
 import secrets
+from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal, Protocol
 
 from outhaul import archive, deflate, origins, siblings
@@ -22,6 +25,7 @@ NAMES = "(names)"  # the path of a fragment that tells what is in the one before
 FOLDER = "files"  # of the archive
 OBJECT = 64_000_000  # bytes from which no further binary is begun in an object
 MOST = 5_000  # binaries of one object
+TICK = 0.5  # seconds between two looks at whether to stop, while a binary is on its way
 AT_ONCE = 1 << 20  # what is larger is read twice, because its CRC-32 stands before it
 
 
@@ -51,6 +55,8 @@ class Taken(Protocol):
 class Origin(Protocol):
     """What is asked of a place where binaries lie; see `origins/__init__.py`."""
 
+    AHEAD: int
+
     def take(self, path: bytes, /) -> Taken: ...
 
 
@@ -73,6 +79,9 @@ class Binary:
         return f"{FOLDER}/{safe(self.of)}/{plain}/{safe(self.name)}"
 
 
+Found = tuple[Binary, Callable[[], Taken] | None]  # and how it is taken, where it is not in its row
+
+
 def run(
     session: Session,
     plan: Plan,
@@ -86,10 +95,10 @@ def run(
     node = plan.selections[part.selection]
     copying = _Copying(node, stop, progress)
     made: list[Fragment] = []
-    with closing(_binaries(session, node, part, stop)) as binaries:
-        held = next(binaries, None)
+    with closing(_binaries(session, node, part, stop)) as binaries, closing(copying.each(binaries)) as each:
+        held = next(each, None)
         while held is not None:
-            copied = _Object(copying, held, binaries)
+            copied = _Object(copying, held, each)
             made.append(_put(store, part, copied.chunks(), len(made), copied))
             made.append(_put(store, part, copied.told(), len(made)))
             held = copied.left
@@ -140,8 +149,35 @@ class _Copying:
 
     def __init__(self, node: Node, stop: Callable[[], None], progress: Callable[[int], None]) -> None:
         self.node, self.stop, self._progress = node, stop, progress
-        self.origin = origin(node.binary) if node.binary else None
+        self._origin = origin(node.binary) if node.binary else None
         self._done = 0
+
+    def each(self, binaries: Iterator[Binary]) -> Generator[Found]:
+        """Each with how it is taken; where the way is long, some are under way before it is their turn."""
+        place = self._origin
+        if place is None:
+            yield from ((one, None) for one in binaries)
+        elif place.AHEAD == 1:
+            yield from ((one, partial(place.take, one.at)) for one in binaries)
+        else:
+            yield from self._ahead(place, binaries)
+
+    def _ahead(self, place: Origin, binaries: Iterator[Binary]) -> Generator[Found]:
+        waiting: deque[Found] = deque()
+        pool = ThreadPoolExecutor(place.AHEAD)
+        try:
+            for one in binaries:
+                waiting.append((one, partial(self._awaited, pool.submit(place.take, one.at))))
+                if len(waiting) == place.AHEAD:
+                    yield waiting.popleft()
+            yield from waiting
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
+
+    def _awaited(self, under_way: Future[Taken]) -> Taken:
+        while not wait([under_way], TICK).done:
+            self.stop()
+        return under_way.result()
 
     def one_more(self) -> None:
         self._done += 1
@@ -151,10 +187,10 @@ class _Copying:
 class _Object:
     """The binaries of one object, as they are written into it. `left`: the first that has no room any more."""
 
-    def __init__(self, copying: _Copying, first: Binary, rest: Iterator[Binary]) -> None:
+    def __init__(self, copying: _Copying, first: Found, rest: Iterator[Found]) -> None:
         self._copying, self._rest = copying, rest
         self.members: list[tuple[archive.Member, int]] = []  # each with where its header begins
-        self.left: Binary | None = first
+        self.left: Found | None = first
         self.length = 0
         self.crc32 = 0
         self.sha256 = hashlib.sha256()
@@ -163,7 +199,7 @@ class _Object:
         copying = self._copying
         while self.left is not None and self.length < OBJECT and len(self.members) < MOST:
             begins = self.length
-            with opened(copying.node, copying.origin, self.left, copying.stop) as (member, data):
+            with opened(copying.node, *self.left, copying.stop) as (member, data):
                 yield self._counted(archive.header(member))
                 for piece in data:
                     copying.stop()
@@ -218,16 +254,16 @@ def origin(place: str) -> Origin:
 
 @contextmanager
 def opened(
-    node: Node, place: Origin | None, binary: Binary, stop: Callable[[], None] = lambda: None
+    node: Node, binary: Binary, take: Callable[[], Taken] | None, stop: Callable[[], None] = lambda: None
 ) -> Iterator[tuple[archive.Member, Iterable[bytes]]]:
     """The binary as a member that is stored as it is, and its bytes, to be read once; UnreadableValue names its row.
-    Without a `place` the row has held them itself."""
-    if place is None:
+    Without `take` the row has held them itself."""
+    if take is None:
         data = _in_row(node, binary)
         yield _member(binary, len(data), deflate.crc32(data)), (data,)
         return
     try:
-        with closing(place.take(binary.at)) as taken:
+        with closing(take()) as taken:
             if taken.length <= AT_ONCE:
                 data = b"".join(taken.read())
                 yield _member(binary, len(data), deflate.crc32(data)), (data,)

@@ -1,6 +1,7 @@
 """Where binaries of rows lie, which we only read: one sibling per scheme (`file`, `s3`).
 
 Each sibling has `open_origin(place) -> Origin` for `SCHEME://...`, which asks nobody and raises Misconfigured, and an Origin
+    AHEAD: int                                         how many may be taken at once: more than one where the way is long
     take(path) -> Taken                                what lies at the path, bytes as a row has them, below the place and nowhere else; Unfit, StoreError
 A Taken has
     length: int                                        in bytes

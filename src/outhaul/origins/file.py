@@ -27,6 +27,8 @@ def open_origin(place: str) -> Folder:
 class Folder:
     """Below it no link is followed."""
 
+    AHEAD = 1
+
     def __init__(self, root: str) -> None:
         self._root = root
 

@@ -31,6 +31,8 @@ def open_origin(place: str) -> Bucket:
 class Bucket:
     """Its keys are paths, whose steps go down only."""
 
+    AHEAD = 8
+
     def __init__(self, name: str, prefix: tuple[str, ...]) -> None:
         self.name, self._prefix = name, prefix
         self._store = S3Store(
