@@ -27,7 +27,7 @@ def visitor(visitor: Visitor) -> Visitor:
 def form(visitor: Visitor, **given: str) -> dict[str, str]:
     """The form as its page has it, with what somebody has typed."""
     page = Page(visitor.get("/admin/tokens/new").text)
-    (hidden,) = [one for one in page.of("input") if one.get("type") == "hidden"]
+    (hidden,) = [one for one in page.of("input") if one.get("name") == "form"]
     return {"form": str(hidden["value"]), "reach": "tenant", "may": "export", "expires": "90 days", **given}
 
 

@@ -113,9 +113,8 @@ def test_a_link_that_is_wrong_or_too_old_signs_nobody_in(
 ) -> None:
     code = invited(outhaul, all_tenants=True)
     tokens = len(outhaul.access.list_tokens())
-    given = {"": "", "forged": code[:-1] + ("a" if code[-1] != "a" else "b"), "shorter": code[:-1]}.get(
-        change, code
-    )
+    forged = code[:-9] + ("a" if code[-9] != "a" else "b") + code[-8:]
+    given = {"": "", "forged": forged, "shorter": code[:-1]}.get(change, code)
     later = datetime.now(UTC) + timedelta(minutes=16 if change == "late" else 0)
     with time_machine.travel(later):
         answer = visitor.post("/enter", code=given)
@@ -196,7 +195,7 @@ def test_under_https_and_a_path_the_cookie_is_secure_and_for_the_console_alone(t
         token, _ = outhaul.access.make_token("Ann", all_tenants=True)
         shown = visitor.http.get("/exports/console/sign-in")
         actions = [form["action"] for form in Page(shown.text).of("form")]
-        assert actions == ["/exports/console/sign-in"]
+        assert actions == ["/exports/console/sign-in", "/exports/console/times"]
         answer = visitor.http.post("/exports/console/sign-in", data={"token": token}, headers=HERE)
         assert answer.headers["location"] == "/exports/console/"
         (cookie,) = SimpleCookie(answer.headers["set-cookie"]).values()

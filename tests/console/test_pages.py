@@ -27,7 +27,7 @@ def test_a_viewer_is_offered_no_change_and_refused_each(outhaul: Outhaul, visito
     export = asked(outhaul, "1")
     visitor.sign_in(tenant="1", read_only=True)
     page = visitor.get(f"/exports/{export.id}").text
-    assert [form["action"] for form in Page(page).of("form")] == ["/console/sign-out"]
+    assert [form["action"] for form in Page(page).of("form")] == ["/console/sign-out", "/console/times"]
     assert f"/exports/{export.id}/delete" not in page
     for move in ("interrupt", "start", "delete"):
         assert visitor.post(f"/exports/{export.id}/{move}").status_code == 403
@@ -43,7 +43,7 @@ def test_an_export_is_interrupted_started_and_deleted_by_forms(waiting: Visitor)
 
     def offered() -> set[str]:
         actions = [str(form["action"]) for form in Page(visitor.get(where).text).of("form")]
-        return {one.rpartition("/")[2] for one in actions} - {"sign-out"}
+        return {one.rpartition("/")[2] for one in actions} - {"sign-out", "times"}
 
     assert offered() == {"interrupt"}
     answer = visitor.post(f"{where}/interrupt")
@@ -273,3 +273,35 @@ def test_what_is_not_there_is_said_on_a_page(visitor: Visitor) -> None:
         assert (answer.status_code, "All exports" in answer.text) == (404, True), path
     assert visitor.http.post("/console/").status_code == 405
     assert visitor.http.get("/console").status_code == 200, "with and without a slash at its end"
+
+
+def test_utc_is_at_hand_without_pointing_at_anything(outhaul: Outhaul, visitor: Visitor) -> None:
+    export = asked(outhaul)
+    with outhaul.ledger._write() as write:
+        write.exec_driver_sql(f"UPDATE exports SET created_at = 1767225599 WHERE id = '{export.id}'")
+    visitor.sign_in()
+    visitor.http.cookies.set("outhaul_zone", "Asia/Kathmandu")
+    path = f"/exports/{export.id}?parts=1"
+    html = visitor.get(path).text
+    assert "1 Jan 2026, 05:44:59" in readable(html)
+    hidden = [one["value"] for one in Page(html).of("input") if one.get("name") == "next"]
+    assert hidden == [f"exports/{export.id}?parts=1"]
+    answer = visitor.post("/times", utc="yes", next=str(hidden[0]))
+    assert answer.headers["location"] == f"/console{path}"
+    for page in ("/?sort=asked", path):
+        said = visitor.text(page)
+        assert "05:44:59" not in said
+        assert "2025-12-31 23:59:59 UTC" in said or "31 Dec 2025, 23:59:59" in said
+        assert "see those of your zone" in said
+    visitor.post("/times", next="//elsewhere.example")
+    assert "1 Jan 2026, 05:44:59" in visitor.text(path)
+
+
+def test_a_refusal_leads_back_to_the_export(waiting: Visitor) -> None:
+    export = drafts.create(waiting.outhaul.ledger, tenant="1", checked=False)
+    waiting.sign_in(tenant="1")
+    waiting.post(f"/exports/{export.id}/interrupt")
+    answer = waiting.post(f"/exports/{export.id}/interrupt")
+    links = [one["href"] for one in Page(answer.text).of("a")]
+    assert (answer.status_code, f"/console/exports/{export.id}" in links) == (409, True)
+    assert "Back to the export" not in waiting.get("/exports/XAyRWNUzyN").text

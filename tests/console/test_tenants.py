@@ -79,3 +79,9 @@ def test_the_choice_ends_with_the_session(outhaul: Outhaul, visitor: Visitor, bo
     assert not visitor.http.cookies
     visitor.sign_in(tenant="1", others=("2",))
     assert "tenant 1" in visitor.text()
+
+
+def test_whoever_signs_in_next_begins_with_the_first_tenant(visitor: Visitor, both: tuple[str, str]) -> None:
+    visitor.post("/tenant", tenant="2")
+    visitor.sign_in(tenant="3", others=("2",))
+    assert "exporter, tenant 3" in visitor.text()

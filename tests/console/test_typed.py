@@ -10,7 +10,7 @@ from pathlib import Path
 from outhaul.app import Outhaul
 from tests.batches import Source, asleep, stamp
 from tests.console.test_pages import _codes
-from tests.console.visitors import Visitor
+from tests.console.visitors import Visitor, rows
 from tests.organizations import Organization, place_of
 from tests.served import of_shop, served
 
@@ -62,6 +62,14 @@ def test_an_export_of_rebilly_is_asked_for_once_more(tmp_path: Path) -> None:
         heading, words = typed(outhaul, visitor, organization.key)
         assert heading == "With curl, as it was asked for"
         assert words[1].endswith("/organizations/1/organization-exports")
+        for resource, there in (
+            ("orders", 1),
+            ("companies", 1),
+            ("countries", 0),
+            ("rders", 0),
+            ("order_", 0),
+        ):
+            assert len(rows(visitor.get(f"/?resource={resource}").text)) == there, resource
         assert run(visitor, words, organization.key) == 201
         assert same(outhaul)
         visitor.http.close()

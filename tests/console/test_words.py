@@ -117,7 +117,7 @@ def test_a_clock_knows_summer_time() -> None:
 def test_the_days_of_a_filter_begin_at_the_viewers_midnight() -> None:
     berlin = words.Clock(ZoneInfo("Europe/Berlin"))
     asked = listing.wanted({"since": "2026-03-29", "until": "2026-03-29"})  # a day of 23 hours
-    assert listing._where(asked.filters, {}, berlin) == {
+    assert listing._where(asked.filters, {}, berlin, several=False) == {
         "created_at_gteq": "2026-03-28T23:00:00+00:00",
         "created_at_lt": "2026-03-29T22:00:00+00:00",
     }

@@ -11,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from outhaul.access import Access
-from outhaul.console.pages import HEADERS, Visit, page, visit
+from outhaul.console.pages import EXACT, HEADERS, Visit, page, visit
 from outhaul.errors import NotAllowed, NotSignedIn
 from outhaul.export import Caller
 from outhaul.rates import Rate, neighbourhood
@@ -84,6 +84,16 @@ class Doors:
             answer.delete_cookie(cookie, path=seen.root)
         return answer
 
+    def times(self, request: Request, form: Mapping[str, str]) -> Response:
+        """All times in UTC from now on, or again in the viewer's zone; for those who cannot point at one."""
+        seen = visit(request)
+        answer = RedirectResponse(f"{seen.root}/{_place(form.get('next', ''))}", 303, HEADERS)
+        if form.get("utc"):
+            _keep(answer, seen, EXACT, "yes")
+        else:
+            answer.delete_cookie(EXACT, path=seen.root)
+        return answer
+
     def choose(self, request: Request, seen: Visit) -> Response:
         """Another tenant of those that the token is for; what the choice is worth is looked up at each request."""
         assert seen.caller
@@ -101,6 +111,8 @@ class Doors:
         request.scope["outhaul.audit"].update(caller=caller.id, tenant=caller.tenant)
         answer = RedirectResponse(f"{seen.root}/{back}", 303, HEADERS)
         _keep(answer, seen, COOKIE, cookie)
+        if TENANT in request.cookies:  # the choice of whoever was signed in before
+            answer.delete_cookie(TENANT, path=seen.root)
         return answer
 
     def _too_many(self, request: Request, template: str, **known: str) -> Response | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
@@ -95,7 +96,7 @@ class Listed:
 
 def listed(exports: Exports, names: Mapping[str, str], caller: Caller, asked: Wanted, clock: Clock) -> Listed:
     """What a caller who knows these names sees of what is asked for; beyond the last page, the last."""
-    where = _where(asked.filters, names, clock)
+    where = _where(asked.filters, names, clock, several=bool(exports.catalog.sections))
     order = [(SORTED[asked.sort.removeprefix("-")], asked.sort.startswith("-"))]
 
     def found(number: int) -> tuple[tuple[Export, ...], int]:
@@ -113,11 +114,16 @@ def listed(exports: Exports, names: Mapping[str, str], caller: Caller, asked: Wa
     return Listed(rows, total, number, pages, sizes, names, datetime.now(UTC), bool(asked.filters))
 
 
-def _where(filters: Mapping[str, str], names: Mapping[str, str], clock: Clock) -> dict[str, Any]:
+def _where(
+    filters: Mapping[str, str], names: Mapping[str, str], clock: Clock, *, several: bool
+) -> dict[str, Any]:
+    """`several`: there may be exports of several resources, which are to be found by each; else an index answers."""
     where: dict[str, Any] = {}
     if "status" in filters:
         where["status_in"] = [status.value for status in STATUSES[filters["status"]]]
-    if "resource" in filters:
+    if "resource" in filters and several:
+        where["resource_matches_any"] = _among(filters["resource"])
+    elif "resource" in filters:
         where["resource_eq"] = filters["resource"]
     if who := filters.get("who"):
         where["caller_in"] = [who, *(one for one, name in names.items() if name == who)][:100]
@@ -126,6 +132,12 @@ def _where(filters: Mapping[str, str], names: Mapping[str, str], clock: Clock) -
     if "until" in filters:
         where["created_at_lt"] = _midnight(filters["until"], clock, later=1)
     return where
+
+
+def _among(resource: str) -> list[str]:
+    """Patterns of the names of all resources of an export, in which this is one."""
+    name = re.sub(r"([\\%_])", r"\\\1", resource)
+    return [name, f"{name},%", f"%,{name}", f"%,{name},%"]
 
 
 def _day(text: str) -> date | None:

@@ -6,6 +6,7 @@ import hashlib
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC
 from functools import cache, lru_cache, partial
 from importlib.resources import files
 from typing import Any
@@ -23,6 +24,7 @@ from outhaul.filenames import MANIFEST
 
 PREFIX = "/console"
 ZONE = "outhaul_zone"  # the cookie in which the page's script tells it
+EXACT = "outhaul_utc"  # the cookie of whoever wants to see UTC
 NAMED = re.compile(r"[A-Za-z0-9_+-]{1,40}(/[A-Za-z0-9_+-]{1,40}){0,2}")
 # All that a page loads is ours, nothing stands in it that runs, and nobody can put it into a frame. `data:` is for the
 # small pictures in Pico's own style sheet.
@@ -52,12 +54,14 @@ JOINED: Mapping[str, Sequence[str]] = {"live.js": ("htmx.min.js", "hx-sse.min.js
 @dataclass(frozen=True, slots=True)
 class Visit:
     """Somebody who looks at a page. `base`: the address of the service; `root`: what paths of the console begin with
-    under the host that the page came from; `caller`: None before the sign-in."""
+    under the host that the page came from; `caller`: None before the sign-in; `here`: the place within the console
+    that was asked for, where it can be asked for again."""
 
     base: str
     root: str
     clock: Clock
     caller: Caller | None = None
+    here: str = ""
 
     @property
     def changes(self) -> bool:
@@ -96,7 +100,17 @@ class Visit:
 
 def visit(request: Request, caller: Caller | None = None) -> Visit:
     base: str = request.scope["outhaul.base"]
-    return Visit(base, urlsplit(base).path + PREFIX, Clock(_zone(request.cookies.get(ZONE, ""))), caller)
+    clock = Clock(_zone(request.cookies.get(ZONE, "")))
+    if request.cookies.get(EXACT):
+        clock = Clock(UTC, exact=True)
+    return Visit(base, urlsplit(base).path + PREFIX, clock, caller, _here(request))
+
+
+def _here(request: Request) -> str:
+    path: str = request.scope["path"]
+    if request.method != "GET" or not path.startswith(f"{PREFIX}/"):
+        return ""
+    return path.removeprefix(f"{PREFIX}/") + (f"?{request.url.query}" if request.url.query else "")
 
 
 def numbered(text: str) -> int:

@@ -6,6 +6,8 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping
+from dataclasses import replace
+from datetime import UTC
 from functools import lru_cache
 from typing import Any
 
@@ -15,6 +17,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from outhaul.console.pages import HEADERS, Visit, rendered, visit
+from outhaul.console.words import Clock
 
 PLACE = "/register"
 PLACES = re.compile(r"/register(?:\.json)?")
@@ -31,7 +34,8 @@ def routes(register: Mapping[str, Any]) -> list[Route]:
         return rendered("register.html", seen, register=register, place=PLACE, ids=ids)
 
     async def show(request: Request) -> Response:
-        return _answer(request, await run_in_threadpool(html, visit(request)), "text/html")
+        seen = replace(visit(request), clock=Clock(UTC), here="")  # what is all that the page depends on
+        return _answer(request, await run_in_threadpool(html, seen), "text/html")
 
     async def tell(request: Request) -> Response:
         return _answer(request, document, "application/json")

@@ -116,6 +116,7 @@ def build(
             Route("/enter", _get(doors.invited)),
             Route("/enter", _post(doors.enter), methods=["POST"]),
             Route("/sign-out", _post(doors.sign_out), methods=["POST"]),
+            Route("/times", _post(doors.times), methods=["POST"]),
             Route("/static/{name}", _get(_static)),
         ],
         exception_handlers={HTTPException: console.nowhere},
@@ -283,7 +284,7 @@ def _eyes(seen: Visit) -> tuple[Hashable, ...]:
     """Whoever has the same sees the same."""
     assert seen.caller
     one = seen.caller
-    return (one.tenant, one.all_tenants, one.resources, one.read_only, seen.base, seen.clock.name)
+    return (one.tenant, one.all_tenants, one.resources, one.read_only, seen.base, seen.clock)
 
 
 def _number(request: Request) -> int:
@@ -340,7 +341,8 @@ def _refused(request: Request, error: OuthaulError) -> Response:
     status = next(STATUSES[kind] for kind in type(error).__mro__ if kind in STATUSES)
     openly = seen.caller is not None and seen.caller.all_tenants
     said = str(error) if openly else error.outside or str(error)
-    answer: Response = page("error.html", seen, status, title=error.title, said=said)
+    of = request.path_params.get("export_id") if status != STATUSES[NotFound] else None
+    answer: Response = page("error.html", seen, status, title=error.title, said=said, of=of)
     if isinstance(error, errors.BadRange):
         answer.headers["Content-Range"] = f"bytes */{error.facts['length']}"
     return answer

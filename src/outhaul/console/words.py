@@ -70,9 +70,10 @@ class Failure:
 
 @dataclass(frozen=True, slots=True)
 class Clock:
-    """Times as somebody reads them: in the own zone."""
+    """Times as somebody reads them: in the own zone. `exact`: moments, where others see how long ago they were."""
 
     zone: tzinfo
+    exact: bool = False
 
     def local(self, moment: datetime) -> str:
         """`22 Nov 2026, 13:05:09`."""
