@@ -65,6 +65,7 @@ def test_the_format_of_the_page_keeps_what_every_format_promises(tmp_path: Path)
     assert " passed" in suited(tmp_path, surroundings, "READERS", reader, command)
 
 
+@pytest.mark.heavy
 def test_the_store_of_the_page_keeps_what_every_store_promises(tmp_path: Path) -> None:
     surroundings = clone(tmp_path)
     code, _, _, place, command = pages("add-a-store.md")
