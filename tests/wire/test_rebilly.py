@@ -391,8 +391,8 @@ def test_a_check_says_what_is_missing_and_what_is_wrong() -> None:
         ("/files/a/\n", False),
         ("/filess/a", False),
         ("/organization-exportss", False),
-        ("/organizations/acme", False),
-        ("/organizations/acme/exports", False),
+        ("/organizations/acme", True),
+        ("/organizations/acme/exports", True),
         ("/api/organization-exports", False),
     ],
 )

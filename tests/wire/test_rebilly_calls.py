@@ -161,6 +161,8 @@ def test_refusals_are_problems(asleep: Organization) -> None:
         ("GET", "/organization-exports/nothing", 404),
         ("GET", "/organization-exports/a/b", 404),
         ("GET", "/organizations/1/files/nothing", 404),
+        ("GET", "/organizations/1", 404),
+        ("GET", "/organizations/1/customers", 404),
         ("GET", "/files/nothing", 404),
         ("GET", "/files/nothing/", 404),
         ("GET", "/files/nothing/download", 404),

@@ -33,7 +33,7 @@ from outhaul.service import Exports
 SETTINGS = ("rate_organization",)
 # Signed links are files, too: two steps below /files, the second of them a name of a file, which is never `download`.
 PLACES = re.compile(
-    r"(/organizations/[^/]+/(organization-exports|files)(/.*)?|/organization-exports(/.*)?"
+    r"(/(organizations|organization-exports)(/.*)?"
     r"|/files(?!/[^/]+/(?!download\Z)[^/]+\Z)(/.*)?)\Z",
     re.DOTALL,
 )
