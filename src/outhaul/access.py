@@ -24,6 +24,7 @@ from outhaul.errors import (
 from outhaul.export import Caller
 from outhaul.issuers import Issuer
 from outhaul.ledger import Ledger
+from outhaul.ledger.tables import CLOSED
 from outhaul.ledger.tokens import NewToken, Token
 from outhaul.rates import Bound, Room
 from outhaul.signing import Keyring, refusal, stated
@@ -35,7 +36,6 @@ SIGNED = re.compile(r"[\w-]+\.[\w-]+\.[\w-]+", re.ASCII)
 # What is kept of whoever changes an export, out of another issuer's claims.
 APPLICATION = ("id", "client_id", "kind", "public")
 OWNER = ("id", "type", "email", "first_name", "last_name")
-MAINTENANCE = "maintenance"  # the flag
 MARGIN = timedelta(hours=1)  # for which a retired key is believed longer than its last token can be good
 
 # The kinds of clients that there can be here, with whether they sign in by a secret.
@@ -133,11 +133,10 @@ class Access:
     def caller(self, token: str, tenant: str | None = None) -> Caller:
         """Whose token it is; NotSignedIn when it is unknown, expired or revoked, without telling which. `tenant`: the
         one that is asked for, instead of the one that the token is for; NotAllowed when it does not reach it."""
-        self.open()
-        if SIGNED.fullmatch(token):
-            found = self.bearer(self.claims(token))
-        else:
-            found = self.known(self.ledger.find_token(digest(token)) if SHAPE.fullmatch(token) else None)
+        kept = self.ledger.find_token(digest(token)) if SHAPE.fullmatch(token) else None
+        if kept is None or kept.closed:  # one question for both, since every look asks it
+            self.open()
+        found = self.bearer(self.claims(token)) if SIGNED.fullmatch(token) else self.known(kept)
         return found if tenant is None else _within(found, tenant)
 
     def claims(self, token: str) -> Mapping[str, Any]:
@@ -177,7 +176,7 @@ class Access:
 
     def open(self) -> None:
         """Raise UnderMaintenance while the doors are closed."""
-        if self.ledger.is_up(MAINTENANCE):
+        if self.ledger.is_up(CLOSED):
             raise UnderMaintenance("The service is under maintenance.", hint="Try again later.")
 
     def known(self, found: Token | None) -> Caller:
@@ -242,7 +241,7 @@ class Access:
 
     def maintain(self, *, on: bool) -> bool:
         """Close the doors of every process of this ledger, or open them; False when they were so already."""
-        return self.ledger.put_up(MAINTENANCE) if on else self.ledger.take_down(MAINTENANCE)
+        return self.ledger.put_up(CLOSED) if on else self.ledger.take_down(CLOSED)
 
     def rotate_keys(self) -> None:
         """Sign with a new key; the old ones are believed for as long as a token signed by them can be good."""

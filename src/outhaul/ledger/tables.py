@@ -343,6 +343,7 @@ rates = sa.Table(
 )
 
 # What an operator has put up for every process at once; without a row it is down.
+CLOSED = "maintenance"  # the flag of closed doors
 flags = sa.Table(
     "flags",
     metadata,

@@ -12,7 +12,7 @@ from outhaul.ceilings import UNLIMITED, Ceiling
 from outhaul.ledger.clock import maybe, moment, now
 from outhaul.ledger.closing import Closing
 from outhaul.ledger.database import moved
-from outhaul.ledger.tables import ended, tokens
+from outhaul.ledger.tables import CLOSED, ended, flags, tokens
 
 USED_EVERY = (
     60.0  # seconds between two notes of a token's use: a busy caller must not make every read a write
@@ -24,7 +24,8 @@ LINKED = "console-"  # what the id of a token begins with that a link to the con
 class Token:
     """A token, or an API client, as the ledger keeps it. `expired`: by the ledger's clock, at the time of reading;
     `stale`: by the same, its use should be noted. `kind`: of a client, which signs in to be given tokens; None for a
-    token itself. `others`: tenants that it reaches besides, where it is asked to."""
+    token itself. `others`: tenants that it reaches besides, where it is asked to. `closed`: the doors were, when it was
+    read."""
 
     id: str
     name: str
@@ -41,6 +42,7 @@ class Token:
     ceiling: Ceiling = UNLIMITED
     kind: str | None = None
     others: tuple[str, ...] = ()
+    closed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,7 +156,8 @@ def _are(clients: bool) -> sa.ColumnElement[bool]:
 
 def _seen() -> sa.Select[Any]:
     expired = sa.and_(tokens.c.expires_at.is_not(None), tokens.c.expires_at <= now())
-    return sa.select(tokens, expired.label("expired"), _stale().label("stale"))
+    closed = sa.exists().where(flags.c.name == CLOSED)
+    return sa.select(tokens, expired.label("expired"), _stale().label("stale"), closed.label("closed"))
 
 
 def _stale() -> sa.ColumnElement[bool]:
@@ -182,4 +185,5 @@ def _token(row: Any) -> Token:
         ceiling=Ceiling(row.max_records, row.max_bytes),
         kind=row.kind,
         others=tuple(row.others or ()),
+        closed=bool(row.closed),
     )
