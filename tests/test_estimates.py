@@ -184,6 +184,17 @@ def test_what_has_no_key_is_shown_and_measured_too(services: Mapping[str, Outhau
 
 
 @pytest.mark.usefixtures("at_home")
+@pytest.mark.parametrize("compress", [None, "gzip", "zstd"])
+def test_the_size_of_what_is_read_whole_is_exact(
+    services: Mapping[str, Outhaul], compress: str | None
+) -> None:
+    for filters in ({"id_lt": 3}, {"id_lt": 0}):
+        draft = orders(filters=filters, formats=("csv",), compress=compress)
+        told = services["sqlite"].estimates.of(US, draft)
+        assert told.size == real(services["sqlite"], draft)[0]
+
+
+@pytest.mark.usefixtures("at_home")
 def test_what_cannot_be_counted_in_time_is_told_about(
     services: Mapping[str, Outhaul], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -103,14 +103,20 @@ def estimate(
         1 for root in made.selections for path, n in plan.places(root) if not path or n.many
     )
     troubles = _said(answers, "error")
+    counted, matching = None not in matched, sum(rows or 0.0 for rows in about)
     return Estimate(
-        rows=None if None in about else round(sum(rows or 0.0 for rows in about)),
-        counted=None not in matched,
+        rows=None if None in about else round(matching) if counted else _roughly(matching),
+        counted=counted,
         size=round(size) if told else None,
         time=timedelta(seconds=BEGIN + counts + spent) if told else None,
         files=tuple(Shown(**one) for one in _said(answers, "shown")),
         trouble=_trouble(troubles[0]) if troubles else None,
     )
+
+
+def _roughly(number: float) -> int:
+    """Two digits of it, and zeros."""
+    return int(float(f"{number:.1e}"))
 
 
 def _said(answers: Answers, name: str) -> list[Any]:

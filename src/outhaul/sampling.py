@@ -16,7 +16,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from outhaul import deflate, formats, pipeline, plan, siblings, sources
+from outhaul import downloads, formats, pipeline, plan, siblings, sources
 from outhaul.blocks import Range
 from outhaul.errors import OuthaulError
 from outhaul.export import Fragment, Part
@@ -32,7 +32,6 @@ CELL = 200  # characters of a value of it
 FILES = 4  # that are shown of one export
 LIFE = 20  # seconds until it ends by itself, if nobody is left to end it
 LOCKS = 1.0  # seconds to wait for a table that somebody else has locked
-GZIP_FRAME = 18 + len(deflate.FINAL)  # bytes around the runs of a gzip file
 
 Connect = Callable[[], Any]
 Answer = Mapping[str, Any]
@@ -144,12 +143,9 @@ def _bare(about: Plan, **changed: Any) -> Plan:
 def _frame(module: ModuleType, node: Node, compress: str | None) -> int:
     """Bytes of a file without rows."""
     around = formats.around(module, compress)
-    texts = [module.opening(node), module.closing(node)]
-    if around is None:
-        return sum(map(len, texts))
-    run = pipeline.RUNS[around][1]
-    length = sum(len(data) for text in texts if text for data in run([text]))
-    return length + (GZIP_FRAME if around == "gzip" else 0)
+    texts = [text for text in (module.opening(node), module.closing(node)) if text]
+    stretches = downloads.WRAPS[around].frames(texts) if around else texts
+    return sum(len(one) for one in stretches if isinstance(one, bytes))
 
 
 def _shown(module: ModuleType, sheet: Sheet, kept: Kept, key: str | None) -> dict[str, Any]:

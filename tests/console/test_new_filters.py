@@ -8,10 +8,13 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
+from outhaul import formats, siblings
 from outhaul.catalog import Field, Type
 from outhaul.console import creating, filtering
 from outhaul.console.filtering import Filters, Row
 from outhaul.filters import OPS, TEXT
+from outhaul.forms import forms
+from outhaul.tabular import WAYS
 from tests.catalogs import SHOP, field
 
 BERLIN = ZoneInfo("Europe/Berlin")
@@ -99,3 +102,28 @@ def test_a_name_that_reads_as_another_filter_is_refused() -> None:
 )
 def test_times_are_told_no_more_exactly_than_they_are_known(seconds: float, said: str) -> None:
     assert creating.span(timedelta(seconds=seconds)) == said
+
+
+def test_every_format_and_way_of_the_core_is_offered_in_words() -> None:
+    assert set(creating.written()) == set(siblings.names(formats)) == set(creating.SAID)
+    assert {one for ways in WAYS.values() for one in ways} == set(creating.NESTED)
+    known = {
+        one for name in siblings.names(formats) for one in formats.compressions(siblings.load(formats, name))
+    }
+    assert set(creating.compressions()) == known | {"", "none"}
+    assert creating.compressions()["snappy"] == "snappy, in parquet only"
+
+
+@pytest.mark.parametrize(
+    ("form", "asked", "compress"),
+    [
+        ("csv", "", "gzip"),
+        ("csv", "none", None),
+        ("json", "zstd", "zstd"),
+        ("parquet", "", None),
+        ("parquet", "none", "none"),
+        ("parquet", "gzip", "gzip"),
+    ],
+)
+def test_a_compression_is_what_the_core_calls_it(form: str, asked: str, compress: str | None) -> None:
+    assert forms()[form].compress(asked) == compress

@@ -23,6 +23,8 @@ from outhaul.console.pages import HEADERS, Visit, page
 from outhaul.errors import NotAllowed, OuthaulError, Refused
 from outhaul.estimates import Estimate, Estimates
 from outhaul.export import Draft
+from outhaul.forms import NONE, forms
+from outhaul.forms import USUAL as ORDINARY
 from outhaul.service import Exports
 from outhaul.tabular import DELIMITERS, FORMAT, PROFILES, WAYS
 from outhaul.wishes import DOTS
@@ -32,20 +34,13 @@ KEY = re.compile(r"[0-9a-f]{32}")
 WHOLE, FIELDS = 200, 5_000  # names that are taken from a form
 PATH = 1_000  # characters of one
 OFFERED = 500  # names of fields that are offered while one types
-FORMATS: Mapping[str, str] = {
+SAID: Mapping[str, str] = {
     "csv": "CSV, a table",
     "json": "JSON, one array",
     "ndjson": "NDJSON, an object a line",
     "parquet": "Parquet, typed columns",
 }
-USUAL = ""  # the compression that a format has by itself
-COMPRESSIONS: Mapping[str, str] = {
-    USUAL: "as usual, gzip or in Parquet zstd",
-    "gzip": "gzip",
-    "zstd": "zstd",
-    "snappy": "snappy, in Parquet only",
-    "none": "none",
-}
+USUAL = ""  # the compression that a format has if nobody asks for another
 CONSISTENCIES: Mapping[str, str] = {
     "snapshot": "All rows as of one instant",
     "part": "Each part as of its own: for huge exports of busy databases, where finished parts are never read again",
@@ -206,7 +201,7 @@ class Making:
             found=found,
             did=did,
             kind=offering.kind,
-            choices={"format": FORMATS, "compress": COMPRESSIONS, "consistency": CONSISTENCIES},
+            choices={"format": written(), "compress": compressions(), "consistency": CONSISTENCIES},
             ways=NESTED,
             delimiters=list(DELIMITERS),
             profiles=PROFILES,
@@ -245,7 +240,7 @@ class Making:
         options = asked.options
         wrong |= {
             name: "There is no such choice. Take another."
-            for name, known in (("format", FORMATS), ("compress", COMPRESSIONS))
+            for name, known in (("format", written()), ("compress", compressions()))
             if options[name] not in known
         }
         try:
@@ -264,7 +259,7 @@ class Making:
         draft = Draft(
             (selection,),
             formats=(options["format"],),
-            compress=_compress(options["format"], options["compress"]),
+            compress=forms()[options["format"]].compress(options["compress"]),
             consistency=options["consistency"],
             reference=options["reference"] or None,
         )
@@ -315,12 +310,24 @@ def span(time: timedelta) -> str:
     raise AssertionError("the last one is taken")
 
 
-def _compress(form: str, asked: str) -> str | None:
-    """As the core has it: by itself it compresses no text, and Parquet always."""
-    inside = form == "parquet"
-    if asked == USUAL:
-        return None if inside else "gzip"
-    return None if asked == "none" and not inside else asked
+def written() -> dict[str, str]:
+    """The formats that there are, in words."""
+    return {name: SAID.get(name, name.upper()) for name in forms()}
+
+
+def compressions() -> dict[str, str]:
+    """Those of any format, in words that say of which, where it is not of all."""
+    found: dict[str, list[str]] = {}
+    for form in forms().values():
+        for one in form.compressions:
+            found.setdefault(one, []).append(form.name)
+    inside = [f", in {one.name} {one.compressions[0]}" for one in forms().values() if one.inside]
+    told = {
+        one: one if len(names) == len(forms()) else f"{one}, in {' and '.join(names)} only"
+        for one, names in found.items()
+        if one != NONE
+    }
+    return {USUAL: f"as usual: {ORDINARY}{''.join(inside)}", **told, NONE: "none"}
 
 
 def _allowed(seen: Visit) -> None:
