@@ -125,6 +125,8 @@ def test_everything_is_done_by_keyboard_alone(browser: Browser, outhaul: Outhaul
         expect(page.get_by_role("link", name="Skip to the content")).to_be_focused()
         page.keyboard.press("Enter")
         page.keyboard.press("Tab")
+        expect(page.get_by_role("link", name="New export").last).to_be_focused()
+        page.keyboard.press("Tab")
         expect(page.get_by_label("Status")).to_be_focused()
 
 

@@ -55,13 +55,13 @@ JOINED: Mapping[str, Sequence[str]] = {"live.js": ("htmx.min.js", "hx-sse.min.js
 class Visit:
     """Somebody who looks at a page. `base`: the address of the service; `root`: what paths of the console begin with
     under the host that the page came from; `caller`: None before the sign-in; `here`: the place within the console
-    that was asked for, where it can be asked for again."""
+    that was asked for, None where it cannot be asked for again."""
 
     base: str
     root: str
     clock: Clock
     caller: Caller | None = None
-    here: str = ""
+    here: str | None = None
 
     @property
     def changes(self) -> bool:
@@ -106,10 +106,10 @@ def visit(request: Request, caller: Caller | None = None) -> Visit:
     return Visit(base, urlsplit(base).path + PREFIX, clock, caller, _here(request))
 
 
-def _here(request: Request) -> str:
+def _here(request: Request) -> str | None:
     path: str = request.scope["path"]
     if request.method != "GET" or not path.startswith(f"{PREFIX}/"):
-        return ""
+        return None
     return path.removeprefix(f"{PREFIX}/") + (f"?{request.url.query}" if request.url.query else "")
 
 

@@ -34,7 +34,7 @@ def routes(register: Mapping[str, Any]) -> list[Route]:
         return rendered("register.html", seen, register=register, place=PLACE, ids=ids)
 
     async def show(request: Request) -> Response:
-        seen = replace(visit(request), clock=Clock(UTC), here="")  # what is all that the page depends on
+        seen = replace(visit(request), clock=Clock(UTC), here=None)  # what is all that the page depends on
         return _answer(request, await run_in_threadpool(html, seen), "text/html")
 
     async def tell(request: Request) -> Response:
