@@ -312,6 +312,20 @@ def test_the_reference_says_what_the_code_says() -> None:
     assert Cog().main(["cog", "--check", "--verbosity=0", *pages]) == 0, "`make reference` puts it right"
 
 
+@pytest.mark.parametrize("page", ["commands", "settings", "errors", "catalog-file"])
+def test_nothing_in_the_reference_is_left_unsaid(page: str) -> None:
+    text = (ROOT / "docs" / "reference" / f"{page}.md").read_text()
+    # A default may be none, and some errors no dialect has; what a thing is stands last, or of errors behind the name.
+    unsaid = r"^\| `[^`]+` \| +\|" if page == "errors" else r"\| +\|$"
+    assert not [row for row in re.findall(r"^\| `.*", text, re.MULTILINE) if re.search(unsaid, row)]
+
+
+def test_every_table_of_the_catalog_file_is_told_of() -> None:
+    written = importlib.import_module("outhaul.written")
+    text = (ROOT / "docs" / "reference" / "catalog-file.md").read_text()
+    assert not {model.__name__ for model in written._Written.__subclasses__() if model.__name__ not in text}
+
+
 def test_every_page_is_found_from_the_index_of_its_folder() -> None:
     for index in (ROOT / "docs").rglob("index.md"):
         pages = {page.name for page in committed() if page.parent == index.parent and page.suffix == ".md"}
