@@ -14,7 +14,6 @@ from outhaul import dialects
 Data = Mapping[str, Any]
 
 METHODS = ("get", "post", "put", "patch", "delete")  # HEAD is as GET, without a body
-PLACES = {"path": "in the path", "query": "in the query", "header": "a header"}
 
 
 def main(folder: Path) -> None:
@@ -61,10 +60,8 @@ class Resolved:
 def _call(title: str, call: Data, resolved: Resolved) -> Iterator[str]:
     yield f"## {title}\n\n{_sentence(call.get('summary', ''))}\n"
     taken = [resolved(one) for one in call.get("parameters", ())]
-    rows = [
-        (f"`{one['name']}`", PLACES[one["in"]], _kind(one.get("schema", {})), _about(one)) for one in taken
-    ]
-    yield from _table(("parameter", "where", "is", ""), rows)
+    rows = [(f"`{one['name']}`", one["in"], _kind(one.get("schema", {})), _about(one)) for one in taken]
+    yield from _table(("parameter", "in", "is", "what for"), rows)
     if body := resolved(call.get("requestBody", {})):
         kinds = ", ".join(
             f"`{media}`: {_kind(one.get('schema', {}))}" for media, one in body["content"].items()
@@ -92,7 +89,7 @@ def _schema(title: str, schema: Data) -> Iterator[str]:
         (f"`{name}`", _kind(one), f"{'required. ' if name in needed else ''}{_about(one)}".strip())
         for name, one in schema.get("properties", {}).items()
     ]
-    yield from _table(("member", "is", ""), rows)
+    yield from _table(("member", "is", "what for"), rows)
     if not rows:
         yield f"{_kind(schema)}\n"
 
@@ -130,8 +127,11 @@ def _sentence(text: str) -> str:
 
 
 def _table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> Iterator[str]:
-    if lines := list(rows):
-        yield table(head, lines)
+    """A table, without the columns in which nothing stands; nothing without rows."""
+    columns = [column for column in zip(head, *rows, strict=True) if any(column[1:])]
+    if columns:
+        first, *lines = zip(*columns, strict=True)
+        yield table(first, lines)
 
 
 if __name__ == "__main__":
