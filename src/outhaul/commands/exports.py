@@ -40,7 +40,7 @@ def show_all(
     token_file: service.TokenFile = None,
     json: service.Json = False,
 ) -> None:
-    """List exports, the newest first."""
+    """List exports that were asked for by these commands or over Commerce Layer's API, the newest first."""
     with service.asked(server, token_file, as_json=json) as client:
         conditions = wanted.conditions(filters)
         found = list(islice(client.list(filters=conditions, sort=wanted.names(sort)), limit + 1))
