@@ -234,6 +234,18 @@ def test_the_doctor_says_what_is_not_well(shop: str, tmp_path: Path) -> None:
     assert "!!  disk:" in ill.stdout
 
 
+def test_the_doctor_looks_whether_binaries_can_be_had(shop: str, tmp_path: Path) -> None:
+    kept = f'binary = {{ folder = "{tmp_path}/kept/{{tenant}}", path = "name" }}'
+    (tmp_path / "catalog.toml").write_text(f"[resources.customers]\n{kept}\n")
+    asked = ("doctor", shop, "--catalog", tmp_path / "catalog.toml")
+    ill = outhaul(tmp_path, *asked)
+    assert (ill.returncode, "!!  binaries:" in ill.stdout) == (1, True), ill.stdout + ill.stderr
+    assert f"{tmp_path}/kept/ cannot be read (No such file or directory)." in ill.stdout
+    (tmp_path / "kept").mkdir()
+    well = outhaul(tmp_path, *asked)
+    assert (well.returncode, "ok  binaries:" in well.stdout) == (0, True), well.stdout + well.stderr
+
+
 def test_the_doctor_prints_the_grants_of_a_least_rights_role(postgres_url: str, tmp_path: Path) -> None:
     with psycopg.connect(postgres_url, autocommit=True) as connection:
         connection.execute("CREATE TABLE orders (id integer PRIMARY KEY); INSERT INTO orders VALUES (1)")

@@ -57,6 +57,7 @@ class Origin(Protocol):
 
     AHEAD: int
 
+    def look(self) -> None: ...
     def take(self, path: bytes, /) -> Taken: ...
 
 

@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
-from outhaul import siblings, sources
-from outhaul.catalog import Catalog
-from outhaul.errors import OuthaulError
+from outhaul import binaries, siblings, sources
+from outhaul.catalog import TENANT, Catalog
+from outhaul.errors import OuthaulError, StoreError
 from outhaul.sources import Sign
 
-__all__ = ["Body", "Sign", "examine", "examined"]
+__all__ = ["Body", "Sign", "examine", "examined", "origins_of"]
 
 STANDS_ON = ("pyarrow", "sqlalchemy", "asyncpg", "adbc-driver-sqlite", "isal")
 
@@ -52,6 +52,18 @@ def _beside(body: Body) -> Iterator[Sign]:
     yield from _disk(body.state.absolute(), body.min_free)
     stands_on = ", ".join(f"{name} {version(name)}" for name in STANDS_ON)
     yield Sign("versions", f"outhaul {version('outhaul')}, Python {platform.python_version()}, {stands_on}")
+
+
+def origins_of(catalog: Catalog) -> Iterator[Sign]:
+    """Of each place where binaries of rows lie, whether it can be read; of tenants' own, the place above them."""
+    found = {one.binary.place.partition(TENANT)[0] for one in catalog.resources.values() if one.binary}
+    for place in sorted(filter(None, found)):
+        try:
+            binaries.origin(place).look()
+        except StoreError as error:
+            yield Sign("binaries", error.message, False, error.hint)
+        else:
+            yield Sign("binaries", f"{place} can be read")
 
 
 def _disk(folder: Path, min_free: int) -> Iterator[Sign]:

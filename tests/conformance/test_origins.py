@@ -101,9 +101,14 @@ def what_changes_is_not_taken(place: Place) -> None:
             list(taken.read())
 
 
+def it_answers(place: Place) -> None:
+    place.lay("own/a", b"a")
+    place.origin.look()
+
+
 PROMISES = (
     *(what_is_laid_is_taken, it_is_read_as_often_as_asked, odd_names_are_names),
-    *(nothing_leads_out_of_its_place, what_is_missing_is_told, what_changes_is_not_taken),
+    *(nothing_leads_out_of_its_place, what_is_missing_is_told, what_changes_is_not_taken, it_answers),
 )
 
 
@@ -133,11 +138,12 @@ def test_a_bucket_keeps_all_of_them(bucket: Bucket, monkeypatch: pytest.MonkeyPa
     place = Place(f"s3://{buckets.NAME}/of%20a", bucket.put)
     for promise in PROMISES:
         promise(place)
-    with pytest.raises(StoreError, match="no bucket 'nothing'"):
-        siblings.load(origins, "s3").open_origin("s3://nothing/a").take(b"b")
+    for ask in (lambda origin: origin.take(b"b"), lambda origin: origin.look()):
+        with pytest.raises(StoreError, match="no bucket 'nothing'"):
+            ask(siblings.load(origins, "s3").open_origin("s3://nothing/a"))
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "wrong")
     with pytest.raises(StoreError, match=buckets.NAME):
-        place.read("own/a")
+        place.origin.look()
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:1")
     with pytest.raises(StoreError, match=buckets.NAME):
         place.read("own/a")

@@ -18,13 +18,14 @@ def run(
     state: options.State = None,
     file: options.ConfigFile = None,
 ) -> None:
-    """Look at the source, its rights and journal, the disk and versions; exit status 1 if something is not well."""
+    """Look at the source, its rights and journal, the disk, where binaries lie, and versions; exit status 1 if
+    something is not well."""
     from outhaul import app, health, siblings, sources
 
     settings = options.settings(file, source=source, catalog=catalog, state=state)
     url = settings.require_source()
     offered = app.offered(settings, app.reflect(settings))
-    signs = list(health.examine(app.body(settings, offered)))
+    signs = [*health.examine(app.body(settings, offered)), *health.origins_of(offered)]
     for sign in signs:
         _say(sign)
     grants = list(siblings.load(sources, offered.source).grants(url))

@@ -7,7 +7,7 @@ import stat
 from collections.abc import Iterator
 from urllib.parse import unquote, urlsplit
 
-from outhaul.errors import Misconfigured
+from outhaul.errors import Misconfigured, StoreError
 from outhaul.origins import Unfit
 
 AT_ONCE = 1 << 20
@@ -31,6 +31,14 @@ class Folder:
 
     def __init__(self, root: str) -> None:
         self._root = root
+
+    def look(self) -> None:
+        """StoreError for a folder that is not there, or not for us."""
+        try:
+            os.close(os.open(self._root, FLAGS | os.O_DIRECTORY))
+        except OSError as error:
+            hint = "The user that runs Outhaul needs the right to read it."
+            raise StoreError(f"{self._root} cannot be read ({error.strerror}).", hint=hint) from error
 
     def take(self, path: bytes) -> Taken:
         """The file at the path; Unfit."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import timedelta
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -17,6 +17,7 @@ from outhaul.origins import Unfit
 
 AT_ONCE = 8 << 20  # what is no larger is brought here once, and the rest by ranges of as much
 PATIENCE = timedelta(seconds=60)  # for one of these, with all tries
+NOBODYS = b"outhaul-looks-whether-this-bucket-answers"
 NO_PATH = "has a path that is none"
 
 
@@ -44,6 +45,11 @@ class Bucket:
             },
             retry_config={"max_retries": 3, "retry_timeout": PATIENCE},
         )
+
+    def look(self) -> None:
+        """StoreError for a bucket that is not there, or not for us."""
+        with suppress(Unfit):
+            self.take(NOBODYS)
 
     def take(self, path: bytes) -> Taken:
         """The object at the path; Unfit, StoreError."""
