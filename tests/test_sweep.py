@@ -16,7 +16,8 @@ from outhaul.sessions import Sessions
 from outhaul.stores.file import FileStore
 from tests import drafts
 from tests.drafts import plan_out
-from tests.test_reconcile import run_parts
+from tests.served import until
+from tests.test_reconcile import FakeEngine, run_parts
 
 
 @pytest.fixture
@@ -69,3 +70,11 @@ def test_tokens_of_links_are_forgotten_when_no_session_of_theirs_can_be_left(led
     left = {one.id for one in access.list_tokens()}
     assert left == {revoked, fresh, named.id}
     assert ledger.forget_linked(sessions.LASTS) == 0
+
+
+def test_the_reconciler_forgets_them_by_itself(ledger: Ledger, tmp_path: Path) -> None:
+    links = Sessions(Access(ledger), ["key"])
+    links.enter(links.invite(tenant="1"))
+    drafts.passes(ledger, "tokens", created_at=sessions.LASTS.total_seconds())
+    with reconcile.Loop(ledger, FakeEngine(), FileStore(tmp_path / "objects"), lambda _: None):
+        until(lambda: not Access(ledger).list_tokens(), "the token is forgotten")
