@@ -74,3 +74,33 @@ def test_the_files_of_an_organization_are_included_from_where_they_are_kept(
         assert ended(organization)["status"] == "failed"
         (error,) = outhaul.ledger.list()[0][0].errors
         assert (error["error"], "orders 4 lies outside" in error["message"]) == ("UnreadableValue", True)
+
+
+@pytest.mark.heavy
+def test_a_bucket_that_is_away_for_a_while_costs_a_try(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("bucket", "shop"):
+        (tmp_path / name).mkdir()
+    with buckets.bucket(tmp_path / "bucket") as found:
+        for name, value in found.environment.items():
+            monkeypatch.setenv(name, value)
+        for number in range(1, ROWS + 1):
+            found.put(f"{1 + number % 2}/kept/note {number}", b"file %d" % number)
+        place = place_of(tmp_path / "shop", BINARY.format(where="store", place=f"s3://{buckets.NAME}"))
+        with of_shop(place) as outhaul, served(outhaul) as client:
+            organization = Organization(outhaul, client)
+            found.kill()
+            made = organization.create(json={"includeFiles": True})
+            ours = outhaul.ledger.list()[0][0].id
+            until(
+                lambda: any(part.attempt > 1 for part in outhaul.ledger.standings(ours, 100, 0)),
+                "a try fails",
+            )
+            assert found.start()
+            until(lambda: organization.get(made["id"])["status"] in {"completed", "failed"}, "it ends")
+            ended = organization.get(made["id"])
+            assert ended["status"] == "completed", outhaul.ledger.list()[0][0].errors
+            data = organization.call("GET", f"/files/{ended['fileId']}/download").content
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        assert len([name for name in archive.namelist() if name.startswith("files/")]) == ROWS // 2
