@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 
 from outhaul.app import Outhaul
-from tests.console.visitors import Page, Visitor, readable
+from tests.console.visitors import Page, Visitor, readable, resting
+
+
+@pytest.fixture(scope="module")
+def outhaul(place: Path) -> Iterator[Outhaul]:
+    with resting(place) as outhaul:
+        yield outhaul
 
 
 @pytest.fixture

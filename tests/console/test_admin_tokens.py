@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,10 +14,16 @@ from outhaul.app import Outhaul
 from outhaul.ceilings import Ceiling
 from outhaul.errors import NotSignedIn
 from tests.console.test_pages import HOSTILE
-from tests.console.visitors import HERE, Page, Visitor, readable
+from tests.console.visitors import HERE, Page, Visitor, readable, resting
 from tests.test_audit import told
 
 SHAPE = re.compile(r"oh_[A-Za-z0-9_-]{43}")
+
+
+@pytest.fixture(scope="module")
+def outhaul(place: Path) -> Iterator[Outhaul]:
+    with resting(place) as outhaul:
+        yield outhaul
 
 
 @pytest.fixture

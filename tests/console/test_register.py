@@ -12,8 +12,8 @@ import pytest
 
 from outhaul import config
 from outhaul.app import Outhaul
-from tests.console.visitors import Visitor, readable, visited
-from tests.served import of_shop, shop
+from tests.console.visitors import Visitor, readable, resting, visited
+from tests.served import shop
 
 SECRETS = """
 CREATE TABLE api_tokens (id INTEGER PRIMARY KEY, secret_token TEXT);
@@ -52,13 +52,13 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def outhaul(place: Path) -> Iterator[Outhaul]:
-    with of_shop(place, public_register=True, public_url="http://example.com/data") as outhaul:
+    with resting(place, public_register=True, public_url="http://example.com/data") as outhaul:
         yield outhaul
 
 
 def test_it_is_off_unless_it_is_switched_on(tmp_path: Path) -> None:
     assert config.load({}).public_register is False
-    with of_shop(shop(tmp_path)) as outhaul, visited(outhaul) as visitor:
+    with resting(shop(tmp_path)) as outhaul, visited(outhaul) as visitor:
         for path in ("/register", "/register.json", "/register/"):
             assert visitor.http.get(path).status_code == 404, path
         visitor.sign_in()
@@ -141,7 +141,7 @@ def test_it_is_the_same_for_whoever_asks(outhaul: Outhaul, visitor: Visitor) -> 
 def test_where_no_resource_has_a_tenant_all_are_told(tmp_path: Path) -> None:
     place = shop(tmp_path)
     with (
-        of_shop(place, catalog=None, public_register=True) as outhaul,
+        resting(place, catalog=None, public_register=True) as outhaul,
         visited(outhaul) as visitor,
     ):
         names = [one["name"] for one in visitor.http.get("/register.json").json()["resources"]]

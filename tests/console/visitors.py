@@ -15,7 +15,7 @@ from outhaul import app, config
 from outhaul.app import Outhaul
 from outhaul.export import Export
 from outhaul.sessions import Sessions
-from tests.served import ORDERS, US, done, served
+from tests.served import ORDERS, US, done, of_shop, served
 
 HERE = {"Sec-Fetch-Site": "same-origin"}
 
@@ -103,6 +103,16 @@ def asked(outhaul: Outhaul, tenant: str | None = None, **more: Any) -> Export:
     """A completed export of orders."""
     caller = replace(US, tenant=tenant, all_tenants=tenant is None)
     return done(outhaul, outhaul.exports.create(caller, replace(ORDERS, **more)))
+
+
+@contextmanager
+def resting(place: Path, **flags: Any) -> Iterator[Outhaul]:
+    """The shop in this folder, where nothing runs: for pages that no export is needed for."""
+    outhaul = of_shop(place, **flags)
+    with outhaul.ledger:
+        outhaul.ledger.migrate()
+        yield outhaul
+        outhaul.audit.close()
 
 
 @contextmanager
