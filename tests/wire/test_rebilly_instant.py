@@ -32,7 +32,7 @@ resources = { invoices = { tenant = "owner" }, credit_memos = { tenant = "owner"
 """
 
 
-@pytest.fixture(params=[pytest.param("sqlite", marks=pytest.mark.heavy), "postgresql"])
+@pytest.fixture(params=["sqlite", "postgresql"])
 def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     url = f"sqlite:///{tmp_path}/shop.db"
     if request.param == "postgresql":
@@ -96,6 +96,7 @@ def read(name: str, data: bytes) -> list[int]:
     return [int(row["amount"]) for row in csv.DictReader(io.StringIO(data.decode()))]
 
 
+@pytest.mark.heavy
 def test_every_total_is_right_while_money_moves_between_two_types(url: str, tmp_path: Path) -> None:
     (tmp_path / "catalog.toml").write_text(CATALOG)
     flags: dict[str, Any] = {"catalog": tmp_path / "catalog.toml", "part_bytes": 2_000, "workers": 2}
