@@ -10,6 +10,7 @@ from contextlib import ExitStack, nullcontext
 from dataclasses import replace
 from datetime import timedelta
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import psycopg
@@ -252,6 +253,20 @@ def test_one_at_a_time_asks_the_source(
         (told,) = found
         assert (told.rows, told.size, told.files) == (None, None, ())
         assert told.trouble
+
+
+@pytest.mark.heavy
+def test_a_look_that_takes_too_long_is_ended(tmp_path: Path) -> None:
+    with databases.sqlite(tmp_path / "slow.db") as database:
+        database.run(
+            "PRAGMA journal_mode = wal",
+            f"CREATE VIEW slow AS {COUNTED['sqlite'].format(10**12)} SELECT i FROM n WHERE i % {10**11} = 7",
+        )
+        with put_together(database.url, tmp_path / "state") as outhaul:
+            begun = time.monotonic()
+            told = outhaul.estimates.of(US, Draft((Selection("slow"),), formats=("csv",)))
+            assert time.monotonic() - begun < estimates.COUNT.total_seconds() + estimates.PATIENCE + 3
+    assert (told.rows, told.size, told.time, told.files) == (None, None, None, ())
 
 
 def test_a_scope_is_that_of_whoever_asks(services: Mapping[str, Outhaul]) -> None:

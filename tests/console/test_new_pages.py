@@ -28,6 +28,9 @@ tenant = "id"
 [resources.orders]
 tenant = "company_id"
 [resources.countries]
+[resources.companies.segments.ours]
+description = "Only ours"
+filters = { name_eq = "ALPHA" }
 [resources.events]
 tenant = "order.company_id"
 [resources.wide]
@@ -237,6 +240,23 @@ def test_related_rows_stand_in_a_table_as_chosen(visitor: Visitor) -> None:
         "machine",
         None,
     )
+
+
+def test_rows_come_in_the_order_that_is_typed(visitor: Visitor) -> None:
+    making = Making(visitor, "orders")
+    assert "orders has no field 'nonsens'" in readable(making.press("Create export", sort="-nonsens").text)
+    export = made(visitor, making, sort=" -note , id")
+    assert selection(export)["sort"] == ["-note", "id"]
+    assert "in the console" in visitor.text(f"/exports/{export.id}")
+
+
+def test_a_segment_is_ticked(visitor: Visitor) -> None:
+    making = Making(visitor, "companies")
+    assert "Only ours" in readable(making.answer.text)
+    assert selection(made(visitor, making, segment=["ours"]))["segments"] == ["ours"]
+    assert "Rows that match 1 " in readable(making.press("Count and preview", segment=["ours"]).text)
+    answer = making.press("Create export", segment=["theirs"])
+    assert "companies has no segment 'theirs'" in readable(answer.text)
 
 
 def test_who_only_reads_is_not_offered_it_and_refused(visitor: Visitor) -> None:

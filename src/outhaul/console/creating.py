@@ -57,6 +57,7 @@ OPTIONS: Mapping[str, str] = {
     "profile": PROFILES[0],
     "delimiter": "comma",
     "consistency": "snapshot",
+    "sort": "",
     "reference": "",
 }
 # Where a page says what is wrong, by what the error leads to in the draft.
@@ -66,6 +67,8 @@ PLACES: Mapping[str, str] = {
     "nested": "nested",
     "formats": "format",
     "adding": "adding",
+    "sort": "sort",
+    "segments": "segments",
     **{name: name for name in ("compress", "profile", "delimiter", "consistency", "reference")},
 }
 
@@ -78,6 +81,7 @@ class Wanted:
     ticked: Ticked = field(default_factory=Ticked)
     search: str = ""
     rows: tuple[Row, ...] = ()
+    segments: tuple[str, ...] = ()
     adding: str = ""
     options: Mapping[str, str] = field(default_factory=lambda: OPTIONS)
     nested: Mapping[str, str] = field(default_factory=dict)
@@ -95,6 +99,7 @@ def wanted(form: Mapping[str, Sequence[str]]) -> Wanted:
         ),
         form.get("search", [""])[0].strip()[:LONGEST],
         tuple(filtering.sent(form)),
+        _paths(form.get("segment", ()), filtering.MOST),
         form.get("adding", [""])[0].strip()[:PATH],
         {name: form.get(name, [usual])[0].strip()[:LONGEST] for name, usual in OPTIONS.items()},
         {name.removeprefix("nested."): one[0] for name, one in form.items() if name.startswith("nested.")},
@@ -255,7 +260,8 @@ class Making:
             for path, *_ in self._included(asked)
             if table and asked.nested.get(path, "")
         }
-        selection = replace(selection, filters=filters, nested=nested)
+        order = tuple(one.strip() for one in options["sort"].split(",") if one.strip())
+        selection = replace(selection, filters=filters, nested=nested, segments=asked.segments, sort=order)
         draft = Draft(
             (selection,),
             formats=(options["format"],),
