@@ -138,6 +138,15 @@ def test_it_is_the_same_for_whoever_asks(outhaul: Outhaul, visitor: Visitor) -> 
     assert json.loads(first)["version"] == json.loads(visitor.http.get("/data/register.json").text)["version"]
 
 
+def test_limits_of_resources_are_for_admins(outhaul: Outhaul, visitor: Visitor) -> None:
+    token, _ = outhaul.access.make_token("Ann", all_tenants=True)
+    here = {"Sec-Fetch-Site": "same-origin"}
+    visitor.http.post("/data/console/sign-in", data={"token": token}, headers=here)
+    said = readable(visitor.http.get("/data/console/admin/limits").text)
+    assert "orders 4,711 no limit" in said
+    assert "companies" not in said
+
+
 def test_where_no_resource_has_a_tenant_all_are_told(tmp_path: Path) -> None:
     place = shop(tmp_path)
     with (

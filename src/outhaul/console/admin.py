@@ -9,6 +9,7 @@ from urllib.parse import urlencode
 from starlette.requests import Request
 from starlette.responses import Response
 
+from outhaul.ceilings import UNLIMITED
 from outhaul.console.admin_audit import Log
 from outhaul.console.admin_tokens import Keys
 from outhaul.console.admin_webhooks import Hooks
@@ -80,4 +81,6 @@ class Admin:
         )
 
     def limits(self, _: Request, seen: Visit) -> Response:
-        return page("admin-limits.html", seen, limits=self.operating.limits(seen.who))
+        resources = self.keys.exports.catalog.resources.values()
+        bounded = [one for one in resources if one.ceiling != UNLIMITED]
+        return page("admin-limits.html", seen, limits=self.operating.limits(seen.who), resources=bounded)
