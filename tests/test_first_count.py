@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import threading
 import time
 from collections.abc import Iterator
@@ -15,7 +16,7 @@ import psycopg
 import pytest
 
 from outhaul import siblings, sources, stores
-from outhaul.errors import UnknownResource
+from outhaul.errors import SourceAway, UnknownResource
 from outhaul.export import Caller, Draft, Selection
 from outhaul.hiding import offered
 from outhaul.service import Exports, Terms
@@ -105,3 +106,21 @@ def test_waiting_for_ones_turn_takes_of_the_time(
         found = list(pool.map(lambda _: exports.create(CALLER, DRAFT).matched, range(20)))
         assert found == [None] * 20
         assert time.monotonic() - begun < 30, "one after the other they would have taken 40 seconds"
+
+
+def test_a_source_that_is_slow_to_connect_keeps_nobody_else_from_being_checked(
+    postgres_url: str, locked: psycopg.Connection[Any], tmp_path: Path
+) -> None:
+    locked.rollback()
+    with socket.create_server(("127.0.0.1", 0)) as silent, serving(postgres_url, tmp_path, 5) as exports:
+        exports._source_url = f"postgresql://127.0.0.1:{silent.getsockname()[1]}/nobody"
+        with pytest.raises(SourceAway):
+            exports.create(CALLER, DRAFT)
+        with ThreadPoolExecutor(1) as pool:
+            slow = pool.submit(exports.create, CALLER, DRAFT)
+            until(exports._counting.locked)
+            with pytest.raises(UnknownResource):
+                exports.create(CALLER, Draft((Selection("oders"),)))
+            assert not slow.done()
+            with pytest.raises(SourceAway):
+                slow.result()

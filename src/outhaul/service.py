@@ -31,6 +31,7 @@ __all__ = ["LINKS", "Callback", "Event", "Exports", "File", "Links", "Message", 
 
 LINKS = "/files"
 QUICK = 0.05  # seconds; while a count takes longer, other creations go on
+SLOW, AWHILE = 0.25, 60.0  # seconds of such a count, and until the next is tried
 SOON = 0.01  # seconds in which no count need begin; sources take 0 for no limit
 ID = re.compile(r"[A-Za-z0-9]{1,40}")
 
@@ -92,6 +93,7 @@ class Exports:
         self._terms = terms
         self._nudge = nudge
         self._counting = threading.Lock()
+        self._slow_until = 0.0
         self._turn = threading.Lock()  # of creations: all at once would keep those waiting who only look
         self.webhooks = Webhooks(ledger, keys, terms.webhook_networks)
         self.history = History(ledger, _sight, _may_change)
@@ -140,7 +142,7 @@ class Exports:
         with self._turn:
             made = self.plan(caller, draft)
             self._room()
-            counts = self._count(made, min(QUICK, longest))
+            counts = self._quick(made, min(QUICK, longest))
             if len(counts) == len(made.selections) or longest <= QUICK:
                 return self._keep(caller, draft, made, counts, least, key)
         counts = self._count(made, longest)
@@ -343,6 +345,18 @@ class Exports:
                 "What this export asks for is offered otherwise since it was asked for.",
                 hint="Ask for it again.",
             )
+
+    def _quick(self, made: Plan, limit: float) -> tuple[int, ...]:
+        """As `_count`, while other creations wait; nothing for a while after a source that cannot be asked so fast."""
+        began = time.monotonic()
+        if began < self._slow_until:
+            return ()
+        try:
+            return self._count(made, limit)
+        finally:
+            ended = time.monotonic()
+            if ended - began > SLOW:  # a connection has no limit so short
+                self._slow_until = ended + AWHILE
 
     def _count(self, made: Plan, limit: float) -> tuple[int, ...]:
         """Rows of the selections, for limits and a first display; of fewer when the seconds were not enough. One count
