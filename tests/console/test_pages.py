@@ -297,6 +297,31 @@ def test_utc_is_at_hand_without_pointing_at_anything(outhaul: Outhaul, visitor: 
     assert "1 Jan 2026, 05:44:59" in visitor.text(path)
 
 
+def test_thousands_of_files_are_offered_in_pages(outhaul: Outhaul, visitor: Visitor) -> None:
+    export = asked(outhaul, formats=("csv",), compress=None)
+    with outhaul.ledger._write() as write:
+        row = dict(
+            write.exec_driver_sql(f"SELECT * FROM artifacts WHERE export = '{export.id}'").mappings().one()
+        )
+        insert = f"INSERT INTO artifacts ({', '.join(row)}) VALUES ({', '.join('?' * len(row))})"
+        copies = [row | {"n": n, "name": f"orders-{n:04}.csv", "length": 10} for n in range(1, 2_501)]
+        write.exec_driver_sql(insert, [tuple(one.values()) for one in copies])
+    visitor.sign_in()
+    seen: dict[int, list[str]] = {}
+    for number in (1, 2, 26, 27):
+        page = Page(visitor.get(f"/exports/{export.id}?files={number}").text)
+        *seen[number], proof = (
+            str(one["href"]).rpartition("/")[2] for one in page.of("a") if "download" in one
+        )
+        assert proof == "manifest.json"
+    assert seen[1] + seen[2] == ["orders.csv", *(f"orders-{n:04}.csv" for n in range(1, 200))]
+    assert seen[26] == seen[27] == ["orders-2500.csv"]
+    said = " ".join(page.texts)
+    assert "26 of 26" in said, "beyond the last page is the last"
+    assert "2,501 files" in said
+    assert f"outhaul exports download {export.id}" in said
+
+
 def test_a_refusal_leads_back_to_the_export(waiting: Visitor) -> None:
     export = drafts.create(waiting.outhaul.ledger, tenant="1", checked=False)
     waiting.sign_in(tenant="1")

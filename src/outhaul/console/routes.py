@@ -176,7 +176,8 @@ class Console:
         return page("export.html", seen, shown=found, wishes=showing.wishes(found.export), again=again)
 
     def show_live(self, request: Request, seen: Visit) -> Response:
-        key = ("export", request.path_params["export_id"], _number(request), *_eyes(seen))
+        pages = _number(request), numbered(request.query_params.get("files", ""))
+        key = ("export", request.path_params["export_id"], *pages, *_eyes(seen))
         self._shown(request, seen)
 
         def make() -> Look:
@@ -265,7 +266,8 @@ class Console:
     def _shown(self, request: Request, seen: Visit, *, anew: bool = False) -> showing.Shown:
         assert seen.caller
         names, of = self.people.names(seen.caller, anew=anew), request.path_params["export_id"]
-        return showing.shown(self.exports, names, seen.caller, of, _number(request))
+        leaf = numbered(request.query_params.get("files", ""))
+        return showing.shown(self.exports, names, seen.caller, of, _number(request), leaf)
 
     def _over(self, request: Request, seen: Visit) -> Look | None:
         """What to show to somebody who is signed in no longer."""

@@ -15,6 +15,7 @@ from outhaul.making import Pace, Standing
 from outhaul.service import Event, Exports
 
 PARTS = 50  # of a page
+FILES = 100  # the same: an export of numbered files may have thousands
 DOWNLOADS = 10
 Typed = Callable[[Export, str], str]  # an export, and the address of the service
 ENDED = frozenset({Status.COMPLETED, Status.EXPIRED})  # nothing happens any more that a page would wait for
@@ -22,11 +23,14 @@ ENDED = frozenset({Status.COMPLETED, Status.EXPIRED})  # nothing happens any mor
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """All that the page knows. `events`: newest first, with who did it; `page` of `pages`: of the parts."""
+    """All that the page knows. `events`: newest first, with who did it; `page` of `pages`: of the parts; `leaf` of
+    `leaves`: of the files."""
 
     export: Export
     pace: Pace
     files: Sequence[Artifact]
+    leaf: int
+    leaves: int
     parts: Sequence[Standing]
     page: int
     pages: int
@@ -51,6 +55,11 @@ class Shown:
         return end - begun if begun and end else None
 
     @property
+    def offered(self) -> Sequence[Artifact]:
+        """The files of this leaf."""
+        return self.files[(self.leaf - 1) * FILES : self.leaf * FILES]
+
+    @property
     def written(self) -> int:
         """Bytes of the parts of this page; of the files, once there are any."""
         return sum(one.length for one in self.files)
@@ -73,16 +82,21 @@ class Shown:
         return self.export.status in ENDED
 
 
-def shown(exports: Exports, names: Mapping[str, str], caller: Caller, export_id: str, page: int) -> Shown:
+def shown(
+    exports: Exports, names: Mapping[str, str], caller: Caller, export_id: str, page: int, leaf: int
+) -> Shown:
     """To a caller who knows these names; NotFound when it sees no such export."""
     export = exports.get(caller, export_id)
     told = _told(exports, export)
-    pages = max(1, -(-(export.parts or 0) // PARTS))
+    files = exports.making.files(export) if export.status is Status.COMPLETED else ()
+    pages, leaves = max(1, -(-(export.parts or 0) // PARTS)), max(1, -(-len(files) // FILES))
     page = min(page, pages)
     return Shown(
         export=export,
         pace=exports.making.pace(export) if export.status is Status.RUNNING else Pace(),
-        files=exports.making.files(export) if export.status is Status.COMPLETED else (),
+        files=files,
+        leaf=min(leaf, leaves),
+        leaves=leaves,
         parts=exports.making.parts(export, limit=PARTS, offset=(page - 1) * PARTS),
         page=page,
         pages=pages,
