@@ -113,12 +113,12 @@ def test_a_source_that_is_slow_to_connect_keeps_nobody_else_from_being_checked(
 ) -> None:
     locked.rollback()
     with socket.create_server(("127.0.0.1", 0)) as silent, serving(postgres_url, tmp_path, 5) as exports:
-        exports._source_url = f"postgresql://127.0.0.1:{silent.getsockname()[1]}/nobody"
+        exports._counting._url = f"postgresql://127.0.0.1:{silent.getsockname()[1]}/nobody"
         with pytest.raises(SourceAway):
             exports.create(CALLER, DRAFT)
         with ThreadPoolExecutor(1) as pool:
             slow = pool.submit(exports.create, CALLER, DRAFT)
-            until(exports._counting.locked)
+            until(exports._counting._asking.locked)
             with pytest.raises(UnknownResource):
                 exports.create(CALLER, Draft((Selection("oders"),)))
             assert not slow.done()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import re
 import threading
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -16,6 +15,7 @@ from outhaul import downloads, formats, plan, siblings, sources
 from outhaul.callbacks import Network
 from outhaul.catalog import Catalog
 from outhaul.ceilings import UNLIMITED, Ceiling
+from outhaul.counting import Counting
 from outhaul.downloads import File, Link
 from outhaul.draft import from_data as draft_from
 from outhaul.errors import Gone, NoRoom, NotAllowed, NotFound, NothingMatches, SchemaChanged
@@ -30,9 +30,6 @@ from outhaul.webhooks import Callback, Message, Webhook, Webhooks
 __all__ = ["LINKS", "Callback", "Event", "Exports", "File", "Links", "Message", "Terms", "Webhook"]
 
 LINKS = "/files"
-QUICK = 0.05  # seconds; while a count takes longer, other creations go on
-SLOW, AWHILE = 0.25, 60.0  # seconds of such a count, and until the next is tried
-SOON = 0.01  # seconds in which no count need begin; sources take 0 for no limit
 ID = re.compile(r"[A-Za-z0-9]{1,40}")
 
 
@@ -86,14 +83,12 @@ class Exports:
     ) -> None:
         self.catalog = catalog
         self._ledger = ledger
-        self._source_url = source_url
-        self._source = siblings.load(sources, catalog.source)
+        source = siblings.load(sources, catalog.source)
         self._store = store
         self._keys = keys
         self._terms = terms
         self._nudge = nudge
-        self._counting = threading.Lock()
-        self._slow_until = 0.0
+        self._counting = Counting(source, source_url, terms.count_timeout.total_seconds())
         self._turn = threading.Lock()  # of creations: all at once would keep those waiting who only look
         self.webhooks = Webhooks(ledger, keys, terms.webhook_networks)
         self.history = History(ledger, _sight, _may_change)
@@ -128,7 +123,7 @@ class Exports:
 
     def count(self, made: Plan, most: timedelta) -> tuple[int, ...]:
         """Rows of its selections, as for a first display; of fewer when this time was not enough."""
-        return self._count(made, min(most, self._terms.count_timeout).total_seconds())
+        return self._counting.rows(made, most.total_seconds())
 
     def create(self, caller: Caller, draft: Draft, *, least: int = 0, key: str | None = None) -> Export:
         """A new export, if all of it can be served; every refusal comes before anything is written. `least`: rows
@@ -138,14 +133,13 @@ class Exports:
         same = key and self._ledger.keyed(caller, key, draft)
         if same:
             return same
-        longest = self._terms.count_timeout.total_seconds()
         with self._turn:
             made = self.plan(caller, draft)
             self._room()
-            counts = self._quick(made, min(QUICK, longest))
-            if len(counts) == len(made.selections) or longest <= QUICK:
+            counts = self._counting.quick(made)
+            if len(counts) == len(made.selections):
                 return self._keep(caller, draft, made, counts, least, key)
-        counts = self._count(made, longest)
+        counts = self._counting.rows(made, self._counting.longest)
         with self._turn:
             return self._keep(caller, draft, made, counts, least, key)
 
@@ -345,37 +339,6 @@ class Exports:
                 "What this export asks for is offered otherwise since it was asked for.",
                 hint="Ask for it again.",
             )
-
-    def _quick(self, made: Plan, limit: float) -> tuple[int, ...]:
-        """As `_count`, while other creations wait; nothing for a while after a source that cannot be asked so fast."""
-        began = time.monotonic()
-        if began < self._slow_until:
-            return ()
-        try:
-            return self._count(made, limit)
-        finally:
-            ended = time.monotonic()
-            if ended - began > SLOW:  # a connection has no limit so short
-                self._slow_until = ended + AWHILE
-
-    def _count(self, made: Plan, limit: float) -> tuple[int, ...]:
-        """Rows of the selections, for limits and a first display; of fewer when the seconds were not enough. One count
-        at a time asks the source, by one connection; to wait for one's turn takes of the time."""
-        deadline = time.monotonic() + limit
-        if limit <= SOON or not self._counting.acquire(timeout=limit):
-            return ()
-        try:
-            return tuple(self._counted(plan.at(made, datetime.now(UTC)), deadline))
-        finally:
-            self._counting.release()
-
-    def _counted(self, known: Plan, deadline: float) -> Iterator[int]:
-        for node in known.selections:
-            left = deadline - time.monotonic()
-            rows: int | None = self._source.count(self._source_url, node, left) if left > SOON else None
-            if rows is None:
-                return
-            yield rows
 
     def _room(self) -> None:
         free = self._store.free()
