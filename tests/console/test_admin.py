@@ -73,7 +73,14 @@ def test_an_admin_finds_every_page_from_the_header(visitor: Visitor) -> None:
     for path in sorted(links - {"#main"}):
         page = visitor.http.get(path)
         assert page.status_code == 200, path
-        assert len(Page(page.text).of("h1")) == 1
+        assert page.headers["cache-control"] == "no-store"
+        shown = Page(page.text)
+        assert len(shown.of("h1")) == 1
+        assert not [
+            one for _, known in shown.elements for one in known if one.startswith("on") or one == "style"
+        ]
+        loaded = [one.get("src") or one.get("href") for one in (*shown.of("script"), *shown.of("link"))]
+        assert all(str(one).startswith("/console/static/") for one in loaded)
 
 
 def test_health_says_what_the_doctor_does(outhaul: Outhaul, visitor: Visitor) -> None:
