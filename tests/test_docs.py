@@ -11,9 +11,10 @@ from urllib.parse import urlsplit
 import pytest
 
 from docs import calls
-from outhaul import dialects
-from tests.pages import DOCS, ROOT
+from outhaul import dialects, siblings, written
+from tests.pages import DOCS, ROOT, blocks
 
+WITH_TOML = sorted(page for page in DOCS.rglob("*.md") if "```toml" in page.read_text())
 BUILT = ROOT / "build" / "docs"
 LOADED = re.compile(
     r"<(?:script|img|iframe|source)\b[^>]*\bsrc=\"([^\"]+)\"|<link\b(?=[^>]*stylesheet)[^>]*\bhref=\"([^\"]+)\""
@@ -30,6 +31,16 @@ def test_the_documentation_is_built_without_a_warning_and_loads_nothing_from_els
         loaded = [script or style for script, style in LOADED.findall(page.read_text())]
         assert loaded
         assert not [url for url in loaded if urlsplit(url).netloc], page.name
+
+
+@pytest.mark.parametrize("page", WITH_TOML, ids=lambda page: page.stem)
+def test_catalog_files_that_pages_show_are_well_shaped(page: Path, tmp_path: Path) -> None:
+    for block in blocks(page):
+        if block.kind == "toml":
+            file = tmp_path / "catalog.toml"
+            file.write_text(block.text)
+            read = written.read(file, siblings.names(dialects))
+            assert read.written.resources or read.sections
 
 
 def test_the_calls_of_each_dialect_have_a_page(tmp_path: Path) -> None:
