@@ -175,6 +175,11 @@ def test_the_same_way_by_keyboard(browser: Browser, outhaul: Outhaul, address: s
         page.keyboard.type("customer.active")
         page.keyboard.press("Enter")
         expect(page.get_by_label("How customer.active is compared")).to_be_focused()
+        for _ in range(2):  # the second before there is an answer to the first
+            page.keyboard.press("ArrowDown")
+        expect(page.get_by_role("group", name="Values for customer.active")).to_be_visible()
+        expect(page.get_by_label("How customer.active is compared")).to_have_value("in")
+        page.get_by_role("checkbox", name="true").check()
         page.get_by_role("button", name="Open customer").focus()
         page.keyboard.press("Enter")
         expect(page.get_by_role("button", name="Close customer")).to_be_focused()
