@@ -97,6 +97,7 @@ def killed_and_resumed(tmp_path: Path, kills: int, count: int, *more: str) -> No
     is_whole(tmp_path, count, *more)
 
 
+@pytest.mark.heavy
 def test_an_export_with_child_files_killed_at_random_moments_goes_on_where_it_was(tmp_path: Path) -> None:
     killed_and_resumed(tmp_path, 3, 15_000, *CHILDREN)
     assert here(tmp_path, "verify", "--deep", "out/manifest.json").returncode == 0

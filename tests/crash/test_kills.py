@@ -35,15 +35,10 @@ POINTS = [
 COPYING = "in_part:1000"  # binaries are told of one by one, and rows not so often
 # Where the quick tests kill and what is asked for there; the others are for `make test-all`.
 KILLS = {
-    "postgresql": {
-        "in_plan": "text",
-        "in_part:3": "files",
-        "before_settle:2": "files",
-        "after_settle:2": "text",
-    },
-    "sqlite": {"in_part:3": "text", COPYING: "binaries"},
+    "postgresql": {"in_plan": "text", "before_settle:2": "files"},
+    "sqlite": {COPYING: "binaries"},
 }
-OFTEN = {"postgresql": {"~before_settle:2", "kill", "freeze", "cut"}, "sqlite": {"~in_part:3"}}
+OFTEN = {"postgresql": {"~before_settle:2", "kill", "cut"}, "sqlite": set()}
 
 
 def on_both(*ways: str) -> list[Any]:

@@ -105,7 +105,7 @@ def test_the_command_line_gives_one_instant_while_money_moves(bank: str, tmp_pat
 
 
 # The others are for `make test-all`.
-OFTEN = {"truncate", "vacuum_full", "drop_column", "refresh"}
+OFTEN = {"truncate", "drop_column"}
 CHANGES = {
     "truncate": "TRUNCATE {0}",
     "vacuum_full": "VACUUM FULL {0}",

@@ -24,9 +24,8 @@ def asker(request: pytest.FixtureRequest, filled: Callable[[str, Shop], str], ro
 
 
 INCLUDES = {"flat": [], "nested": ["customer", "line_items.sku"]}
-# What the quick tests take: each format, and each source twice.
-OFTEN = {("sqlite", "csv", "nested"), ("sqlite", "json", "flat")}
-OFTEN |= {("postgresql", "parquet", "nested"), ("postgresql", "ndjson", "flat")}
+# What the quick tests take: each source once.
+OFTEN = {("sqlite", "csv", "nested"), ("postgresql", "parquet", "nested")}
 
 
 def ways(*more: tuple[str, ...]) -> list[Any]:
