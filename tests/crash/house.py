@@ -27,6 +27,7 @@ from pyarrow import parquet
 from outhaul import downloads, formats, plan, reconcile, siblings, sources, stores
 from outhaul.catalog import Binary, Catalog
 from outhaul.export import Caller, Draft, Export, Selection, Status
+from outhaul.filenames import DIRECTORY
 from outhaul.ledger import Ledger, Terms
 
 TERMS = Terms(
@@ -133,7 +134,7 @@ def fill_folder(folder: Path) -> None:
     (folder / "below").mkdir(parents=True, exist_ok=True)
     for n in range(KEPT):
         (folder / "below" / str(n)).write_bytes(b"%d " % n * n)
-    (folder / "below" / "large").write_bytes(b"large " * 500_000)
+    (folder / "below" / "large").write_bytes(b"large " * 4_000_000)
 
 
 @dataclass
@@ -239,6 +240,18 @@ class House:
             export_id = self.create()
             until(lambda: self.running(export_id) or self.ended(export_id), "it runs")  # noqa: B023  # called here
             if self.running(export_id):
+                return export_id
+
+    def closing(self) -> str:
+        """An archive that is being closed: its directory lies in the store, and its bytes are to be hashed."""
+
+        def begun(export_id: str) -> bool:
+            return any(DIRECTORY in key for key, _, _ in self.store.keys(f"{export_id}/"))
+
+        while True:
+            export_id = self.create()
+            until(lambda: begun(export_id) or self.ended(export_id), "it is closed")  # noqa: B023  # called here
+            if not self.ended(export_id):
                 return export_id
 
     def finished(self, export_id: str, patience: float = PATIENCE) -> Export:

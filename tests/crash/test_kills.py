@@ -172,6 +172,28 @@ def test_when_all_are_killed_others_take_over(
     house.complete(export_id, expected)
 
 
+@pytest.mark.heavy
+@pytest.mark.parametrize(("source", "ledger"), HOUSES)
+def test_an_archive_that_was_being_closed_when_all_were_killed_is_closed_by_others(
+    build: Build, undisturbed: Expected, source: str, ledger: str
+) -> None:
+    expected = undisturbed(source, "binaries")
+    house = build(source, ledger, "binaries")
+
+    def killed() -> str:
+        """An export that was not quicker than the kill."""
+        while True:
+            house.start()
+            export_id = house.closing()
+            house.kill_all()
+            if house.ledger.get(export_id).status is Status.RUNNING:
+                return export_id
+
+    export_id = killed()
+    house.start()
+    house.complete(export_id, expected)
+
+
 @pytest.mark.parametrize(("source", "ledger"), ONE_HOUSE_OFTEN)
 def test_a_worker_that_is_told_to_end_gives_its_part_back(
     build: Build, undisturbed: Expected, source: str, ledger: str
