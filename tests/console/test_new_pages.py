@@ -145,7 +145,11 @@ def test_no_way_comes_back_to_where_it_was(visitor: Visitor) -> None:
         making.press(more[0])
         assert len(opened) < 60
     assert not any("above.above" in one for one in opened)
-    visitor.http.post(making.path, data={"whole": "a." * 3_000, "open": "above." * 5_000}, headers={})
+    many = [*(f"x{n}" for n in range(40)), "above"]
+    making.press("Update", open=many)
+    assert "Open order" in making.form.buttons
+    making.press("Open order", open=many[:30])
+    assert "Close order" in making.form.buttons
     deep = {"whole": ["", "above." * 900], "pick": ["x" * 2_000], "open": ["above.above"], "do": "update"}
     answer = visitor.http.post(making.path, data=deep, headers={"Sec-Fetch-Site": "same-origin"})
     assert answer.status_code == 200

@@ -226,7 +226,8 @@ class Making:
     def _changed(self, asked: Wanted, do: str, what: str) -> Wanted:
         ticked = asked.ticked
         if do == "open":
-            return replace(asked, ticked=replace(ticked, opened=(*ticked.opened, what)))
+            kept = ticked.opened[-choosing.OPEN + 1 :]
+            return replace(asked, ticked=replace(ticked, opened=(*kept, what)))
         if do == "close":
             return replace(asked, ticked=replace(ticked, opened=tuple(o for o in ticked.opened if o != what)))
         if do == "all":
