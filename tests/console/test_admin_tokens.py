@@ -110,6 +110,8 @@ def test_a_token_is_worth_what_the_form_says(
         ({"tenants": "1", "rows": "-1"}, "whole number"),
         ({"tenants": "x" * 201}, "at most 200"),
         ({"tenants": "1", "form": "../../x"}, "none of ours"),
+        ({"tenants": "1\0"}, "can be printed"),
+        ({"tenants": "1", "resource.no\0where": "yes"}, "no resource"),
     ],
     ids=str,
 )
@@ -142,7 +144,9 @@ def test_a_revoked_token_is_good_no_more_nor_are_its_sessions(outhaul: Outhaul, 
     assert visitor.post(f"/admin/tokens/{kept.id}/revoke").status_code == 404
     assert kept.id not in visitor.get("/admin/tokens?q=Old").text
     assert kept.id in visitor.get("/admin/tokens?q=Old&ended=yes").text
-    assert visitor.get("/admin/tokens/nothing").status_code == 404
+    for odd in ("nothing", "a%00b", "%C3%A9", "x" * 100):
+        assert visitor.get(f"/admin/tokens/{odd}").status_code == 404
+        assert visitor.get(f"/webhooks/{odd}").status_code == 404
 
 
 def test_an_api_client_is_listed_and_revoked_too(outhaul: Outhaul, visitor: Visitor) -> None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import secrets
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -31,6 +32,7 @@ EXPIRES: Mapping[str, int] = {
 }
 USUAL: Mapping[str, str] = {"reach": "tenant", "may": "export", "expires": "90 days"}
 MEGABYTE = 1_000_000
+ID = re.compile(r"[\w-]{1,80}", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +72,10 @@ class Keys:
         form: Mapping[str, str] = request.state.form
         try:
             token, kept = self.operating.make_token(
-                seen.who, form.get("form", ""), _text(form, "name"), **_granted(form)
+                seen.who,
+                form.get("form", ""),
+                _text(form, "name"),
+                **_granted(form, self.exports.catalog.resources),
             )
         except WrongState:
             raise
@@ -91,7 +96,8 @@ class Keys:
         return RedirectResponse(f"{seen.root}/admin/tokens", 303, HEADERS)
 
     def _known(self, request: Request, seen: Visit) -> Token:
-        found = self.operating.token(seen.who, request.path_params["token_id"])
+        of = request.path_params["token_id"]
+        found = self.operating.token(seen.who, of) if ID.fullmatch(of) else None
         if found is None:
             raise NotFound("There is no such token.", hint="Look at the list of them.")
         return found
@@ -115,7 +121,7 @@ def ended(token: Token) -> str:
     return "revoked" if token.revoked_at else "expired" if token.expired else ""
 
 
-def _granted(form: Mapping[str, str]) -> dict[str, Any]:
+def _granted(form: Mapping[str, str], offered: Collection[str]) -> dict[str, Any]:
     """What the form says that a token may; WrongValue."""
     whole, tenants = form.get("reach") == "all", _names(form.get("tenants", ""))
     if whole and tenants:
@@ -128,12 +134,15 @@ def _granted(form: Mapping[str, str]) -> dict[str, Any]:
         )
     if form.get("expires") not in EXPIRES:
         raise WrongValue("It must be said how long the token is good.")
+    resources = tuple(name.removeprefix("resource.") for name in form if name.startswith("resource."))
+    if unknown := [one for one in resources if one not in offered]:
+        raise WrongValue(f"There is no resource {unknown[0][:LONGEST]!r}.")
     days = EXPIRES[form["expires"]]
     return {
         "tenant": None if whole else tenants[0],
         "others": () if whole else tuple(tenants[1:]),
         "all_tenants": whole,
-        "resources": tuple(name.removeprefix("resource.") for name in form if name.startswith("resource.")),
+        "resources": resources,
         "read_only": form.get("may") == "read",
         "ceiling": Ceiling(_number(form, "rows", 1), _number(form, "megabytes", MEGABYTE)),
         "expires_at": datetime.now(UTC) + timedelta(days=days) if days else None,
@@ -143,13 +152,13 @@ def _granted(form: Mapping[str, str]) -> dict[str, Any]:
 def _names(text: str) -> list[str]:
     """One a line."""
     found = [one.strip() for one in text.splitlines() if one.strip()]
-    if any(len(one) > LONGEST for one in found):
-        raise WrongValue(f"The id of a tenant has at most {LONGEST} characters here.")
+    if any(len(one) > LONGEST or not one.isprintable() for one in found):
+        raise WrongValue(f"The id of a tenant has at most {LONGEST} characters here, which can be printed.")
     return found
 
 
 def _text(form: Mapping[str, str], name: str) -> str:
-    return form.get(name, "").strip()[:LONGEST]
+    return "".join(one for one in form.get(name, "") if one.isprintable()).strip()[:LONGEST]
 
 
 def _number(form: Mapping[str, str], name: str, unit: int) -> int | None:

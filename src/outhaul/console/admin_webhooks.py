@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -18,6 +19,7 @@ ROWS = 25  # of a page
 TRIES = 20
 # Whatever a webhook can be told of.
 NAMES = ("created", "started", "completed", "failed", "interrupted", "removed")
+ID = re.compile(r"[\w-]{1,80}", re.ASCII)
 MOVES = ("enable", "disable", "reset_circuit")
 
 
@@ -95,7 +97,7 @@ class Hooks:
 
     def _again(self, request: Request, seen: Visit, hook: Webhook) -> str:
         caller, hooks = seen.who, self.exports.webhooks
-        made = hooks.tried(caller, request.state.form.get("try", "")[:40])
+        made = hooks.tried(caller, _id(request.state.form.get("try", "")))
         event = self.exports.history.several(caller, NAMES, [made.event]).get(made.event)
         if event is None or made.webhook != hook.id:
             raise NotFound("What it was to be told of is not there any more.")
@@ -107,7 +109,14 @@ class Hooks:
         return f"/{hook.id}?sent=again"
 
     def _known(self, request: Request, seen: Visit) -> Webhook:
-        return self.exports.webhooks.get(seen.who, request.path_params["webhook_id"])
+        return self.exports.webhooks.get(seen.who, _id(request.path_params["webhook_id"]))
+
+
+def _id(text: str) -> str:
+    """What can be an id; NotFound."""
+    if not ID.fullmatch(text):
+        raise NotFound("There is nothing of that id.")
+    return text
 
 
 def state(hook: Webhook) -> str:
