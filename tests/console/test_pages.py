@@ -293,7 +293,9 @@ def test_utc_is_at_hand_without_pointing_at_anything(outhaul: Outhaul, visitor: 
         assert "05:44:59" not in said
         assert "2025-12-31 23:59:59 UTC" in said or "31 Dec 2025, 23:59:59" in said
         assert "see those of your zone" in said
-    visitor.post("/times", next="//elsewhere.example")
+    long = visitor.post("/times", utc="yes", next=f"catalog?q={'x' * 1_000}")
+    assert long.headers["location"] == "/console/catalog"
+    assert visitor.post("/times", next="//elsewhere.example").headers["location"] == "/console/"
     assert "1 Jan 2026, 05:44:59" in visitor.text(path)
 
 

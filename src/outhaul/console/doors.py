@@ -86,8 +86,9 @@ class Doors:
 
     def times(self, request: Request, form: Mapping[str, str]) -> Response:
         """All times in UTC from now on, or again in the viewer's zone; for those who cannot point at one."""
-        seen = visit(request)
-        answer = RedirectResponse(f"{seen.root}/{_place(form.get('next', ''))}", 303, HEADERS)
+        seen, wanted = visit(request), form.get("next", "")
+        back = _place(wanted) or _place(wanted.partition("?")[0])
+        answer = RedirectResponse(f"{seen.root}/{back}", 303, HEADERS)
         if form.get("utc"):
             _keep(answer, seen, EXACT, "yes")
         else:
