@@ -11,7 +11,7 @@ from queue import SimpleQueue
 from typing import Any, TypeVar
 
 import adbc_driver_manager as adbc
-import adbc_driver_sqlite.dbapi as driver
+import adbc_driver_sqlite as driver
 import pyarrow as pa
 from sqlalchemy.engine import make_url
 
@@ -74,9 +74,10 @@ class Library:
         self._cancelled = False
         self._thread = threading.Thread(target=self._work, name="outhaul-sqlite", daemon=True)
         self._thread.start()
-        self._cursors: set[Any] = set()
+        self._cursors: set[_Cursor] = set()
         try:
             self._connection = self.call(lambda: self._connected(path))
+            self.fetch(f"PRAGMA busy_timeout = {int(BUSY_SECONDS * 1000)}")
         except BaseException:
             self._calls.put(None)
             raise
@@ -84,10 +85,8 @@ class Library:
     def _connected(self, path: Path) -> Any:
         if not path.is_file():
             raise FileNotFoundError(f"failed to open {path}: there is no such file")
-        connection = driver.connect(read_only(path), autocommit=True)
-        with connection.cursor() as cursor:
-            cursor.execute(f"PRAGMA busy_timeout = {int(BUSY_SECONDS * 1000)}")
-        return connection
+        self._database = driver.connect(read_only(path))
+        return adbc.AdbcConnection(self._database)
 
     def _work(self) -> None:
         while (call := self._calls.get()) is not None:
@@ -134,47 +133,46 @@ class Library:
 
     def transaction(self) -> None:
         """From here on one read transaction: the instant is that of the first read, which comes at once."""
-        self.call(lambda: self._connection.adbc_connection.set_autocommit(False))
+        self.call(lambda: self._connection.set_autocommit(False))
         self.fetch("SELECT count(*) FROM sqlite_schema")
         self.fetch(f"PRAGMA cache_size = -{CACHE_KIB}")
 
     def rollback(self) -> None:
         self.call(self._connection.rollback)
-        self.call(lambda: self._connection.adbc_connection.set_autocommit(True))
+        self.call(lambda: self._connection.set_autocommit(True))
 
     def fetch(self, statement: str, params: tuple[str, ...] = ()) -> list[tuple[Any, ...]]:
         """All rows of a small answer."""
         return self.call(lambda: self._ask(statement, params))
 
     def _ask(self, statement: str, params: tuple[str, ...] = ()) -> list[tuple[Any, ...]]:
-        with self._connection.cursor() as cursor:
-            cursor.execute(statement, params or None)
-            return list(cursor.fetchall())
+        cursor = _Cursor(self._connection, statement, params)
+        try:
+            columns = cursor.reader.read_all().columns
+            return list(zip(*(column.to_pylist() for column in columns), strict=True))
+        finally:
+            cursor.close()
 
     def batches(self, statement: str, params: tuple[str, ...], batch_rows: int) -> Iterator[pa.Table]:
         """The rows in tables of about BLOCK_BYTES, the next one in the making; several may be read by turns."""
-        cursor, reader = self.call(lambda: self._open(statement, params, batch_rows))
+        cursor = self.call(lambda: self._open(statement, params, batch_rows))
         try:
-            ahead = self._begun(lambda: self._gathered(reader))
+            ahead = self._begun(lambda: self._gathered(cursor.reader))
             while (table := self._wait(ahead)) is not None:
-                ahead = self._begun(lambda: self._gathered(reader))
+                ahead = self._begun(lambda: self._gathered(cursor.reader))
                 yield table
         finally:
             self._calls.put((Future(), lambda: self._shut(cursor)))
 
-    def _shut(self, *cursors: Any) -> None:
+    def _shut(self, *cursors: _Cursor) -> None:
         for cursor in cursors:
             cursor.close()
             self._cursors.discard(cursor)
 
-    def _open(
-        self, statement: str, params: tuple[str, ...], batch_rows: int
-    ) -> tuple[Any, pa.RecordBatchReader]:
-        cursor = self._connection.cursor()
+    def _open(self, statement: str, params: tuple[str, ...], batch_rows: int) -> _Cursor:
+        cursor = _Cursor(self._connection, statement, params, batch_rows)
         self._cursors.add(cursor)
-        cursor.adbc_statement.set_options(**{"adbc.sqlite.query.batch_rows": str(batch_rows)})
-        cursor.execute(statement, params or None)
-        return cursor, cursor.fetch_record_batch()
+        return cursor
 
     def _gathered(self, reader: pa.RecordBatchReader) -> pa.Table | None:
         held: list[pa.RecordBatch] = []
@@ -192,8 +190,35 @@ class Library:
         if self._thread.is_alive():
             self._calls.put((Future(), lambda: self._shut(*self._cursors)))
             self._calls.put((Future(), self._connection.close))
+            self._calls.put((Future(), self._database.close))
             self._calls.put(None)
             self._thread.join(None if not self._cancelled else 0.2)
+
+
+class _Cursor:
+    """A statement that runs, and what it gives. The driver's DB-API would do, but loads Polars wherever that is."""
+
+    def __init__(
+        self, connection: Any, statement: str, params: tuple[str, ...], batch_rows: int | None = None
+    ) -> None:
+        self._statement = adbc.AdbcStatement(connection)
+        try:
+            if batch_rows:
+                self._statement.set_options(**{"adbc.sqlite.query.batch_rows": str(batch_rows)})
+            self._statement.set_sql_query(statement)
+            self._statement.prepare()
+            if params:
+                values = [pa.array([one]) for one in params]
+                self._statement.bind(pa.record_batch(values, names=[str(n) for n in range(len(values))]))
+            stream, _ = self._statement.execute_query()
+            self.reader = pa.RecordBatchReader.from_stream(stream)
+        except BaseException:
+            self._statement.close()
+            raise
+
+    def close(self) -> None:
+        self.reader.close()
+        self._statement.close()
 
 
 def _settle(answer: Future[Any], result: Any = None, error: BaseException | None = None) -> None:
