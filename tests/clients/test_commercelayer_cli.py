@@ -165,6 +165,6 @@ def test_it_does_not_wait_for_ever_for_an_export_that_fails(cli: Cli) -> None:
 def test_it_says_in_its_own_words_what_was_refused(cli: Cli) -> None:
     create = ("exports:create", "-x", "none", "-t")
     assert "No skus found" in cli.type(*create, "skus", "-w", "code_eq=none", status=1)
-    assert "Unprocessable Entity" in cli.type(*create, "webhooks", status=2)
+    assert "Unprocessable Entity" in cli.type(*create, "event_callbacks", status=2)
     assert "Unable to find export with id nothing" in cli.type("exports", "nothing", status=2)
     assert "Invalid token" in cli.type("exports:list", status=2, token="expired_token")
