@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import ExitStack, nullcontext
 from dataclasses import replace
 from datetime import timedelta
@@ -48,6 +51,10 @@ def statements(dialect: str) -> Iterator[str]:
     several = f"n.i % (1 + 6 * n.i / {ORDERS}) = 0"
     yield f"""INSERT INTO lines {n.format(3 * ORDERS)}
         SELECT i, 1 + (i * 31) % {ORDERS}, 'code ' || i % 97 FROM n WHERE i % 5 > 0 OR {several}"""
+    yield "CREATE TABLE shelves (code varchar(40) PRIMARY KEY)"
+    yield "CREATE TABLE books (id integer PRIMARY KEY, code varchar(40) REFERENCES shelves, title text)"
+    yield f"INSERT INTO shelves {n.format(6_000)} SELECT 'shelf ' || i FROM n"
+    yield f"INSERT INTO books {n.format(12_000)} SELECT i, 'shelf ' || (1 + i % 5999), '{'words ' * 80}' FROM n"
     yield f"INSERT INTO loose {n.format(3_000)} SELECT 'word ' || i * i FROM n"
     values = ", ".join(f"i * {number + 3} % 10007" for number in range(COLUMNS))
     yield f"INSERT INTO wide {n.format(WIDE)} SELECT i, {values} FROM n"
@@ -110,6 +117,10 @@ SELECTIONS: Mapping[str, tuple[str, Draft]] = {
         ),
     ),
     "sorted": ("postgresql", orders(sort=("-total",), formats=("csv",))),
+    "by keys that are texts": (
+        "postgresql",
+        Draft((Selection("shelves", includes=("books",)),), formats=("ndjson",)),
+    ),
 }
 
 
@@ -267,6 +278,28 @@ def test_a_look_that_takes_too_long_is_ended(tmp_path: Path) -> None:
             told = outhaul.estimates.of(US, Draft((Selection("slow"),), formats=("csv",)))
             assert time.monotonic() - begun < estimates.COUNT.total_seconds() + estimates.PATIENCE + 3
     assert (told.rows, told.size, told.time, told.files) == (None, None, None, ())
+
+
+def test_a_look_that_breaks_is_told_as_no_fault_of_the_database(services: Mapping[str, Outhaul]) -> None:
+    for code, broken in (("raise SystemExit(1)", True), ("print('{}', flush=True)", False)):
+        with subprocess.Popen(
+            [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        ) as process:
+            answers = estimates._answers(process, {})
+        made = services["sqlite"].exports.drafted(US, orders())
+        told = estimates.estimate(made, [ORDERS], answers, 0.0, 1)
+        assert (told.rows, told.size) == (ORDERS, None)
+        assert bool(told.trouble and "on our side" in str(told.trouble)) is broken
+
+
+def test_who_waits_for_a_look_keeps_no_creation_waiting(services: Mapping[str, Outhaul]) -> None:
+    told = services["sqlite"].estimates
+    with told._turn, ThreadPoolExecutor(40) as pool:
+        begun = time.monotonic()
+        asked = [pool.submit(told.of, US, orders()) for _ in range(40)]
+        refused = [one for one in as_completed(asked) if time.monotonic() - begun < estimates.TURN / 2]
+        assert len(refused) >= 40 - estimates.SEATS
+        assert all(isinstance(one.exception(), SourceBusy) for one in asked)
 
 
 def test_a_scope_is_that_of_whoever_asks(services: Mapping[str, Outhaul]) -> None:

@@ -25,8 +25,12 @@ SAMPLE = 0.6  # seconds of reading
 LIMIT = 2.0  # seconds of one statement
 PATIENCE = 5.0  # seconds from the count to the last answer
 TURN = 2.0  # seconds to wait for whoever is before
+SEATS = 5  # estimates that are made or waited for: more would take the threads that creations wait in
 BEGIN = 0.7  # seconds that an export takes without any row: to be planned, written down and closed
 SHARED = 0.75  # exponent: two workers on one database are not twice as fast as one
+BROKEN = OuthaulError(
+    "The look at it went wrong on our side.", hint="The export can be made all the same; our log says more."
+)
 
 Answers = Sequence[Mapping[str, Any]]
 
@@ -62,17 +66,14 @@ class Estimates:
 
     def __init__(self, exports: Exports, source_url: str, workers: int) -> None:
         self._exports, self._url, self._workers = exports, source_url, workers
+        self._seats = threading.BoundedSemaphore(SEATS)
         self._turn = threading.Lock()
 
     def of(self, caller: Caller, draft: Draft) -> Estimate:
         """Refused like the export itself; SourceBusy when others are before."""
         made = self._exports.drafted(caller, draft)
-        if not self._turn.acquire(timeout=TURN):
-            raise SourceBusy("Others are having their exports estimated.", hint="Try again in a moment.")
-        try:
+        with _held(self._seats, 0.0), _held(self._turn, TURN):
             return self._made(made)
-        finally:
-            self._turn.release()
 
     def _made(self, made: Plan) -> Estimate:
         with _looking() as process:
@@ -156,6 +157,16 @@ def _trouble(data: Mapping[str, str]) -> OuthaulError:
 
 
 @contextmanager
+def _held(place: threading.Lock | threading.Semaphore, patience: float) -> Iterator[None]:
+    if not place.acquire(timeout=patience):
+        raise SourceBusy("Others are having their exports estimated.", hint="Try again in a moment.")
+    try:
+        yield
+    finally:
+        place.release()
+
+
+@contextmanager
 def _looking() -> Iterator[subprocess.Popen[str]]:
     """A process that looks at the source: what it asks can be ended, and no SQLite library of its is in this one."""
     argv = [sys.executable, "-m", "outhaul.sampling"]
@@ -171,7 +182,10 @@ def _answers(process: subprocess.Popen[str], asked: Mapping[str, Any]) -> list[M
     """What it has found out in the time that there is."""
     try:
         said, _ = process.communicate(json.dumps(asked) + "\n", timeout=PATIENCE)
+        broken = process.returncode != 0
     except subprocess.TimeoutExpired:
         process.kill()
         said, _ = process.communicate()
-    return [json.loads(line) for line in said.splitlines(keepends=True) if line.endswith("\n")]
+        broken = False
+    found = [json.loads(line) for line in said.splitlines(keepends=True) if line.endswith("\n")]
+    return [*found, {"error": BROKEN.as_data()}] if broken else found

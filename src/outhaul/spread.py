@@ -113,8 +113,9 @@ def _turned(number: int) -> int:
 
 
 def _narrowed(ranges: Sequence[Range], part: float) -> Callable[[Range], Place]:
-    """Cuts ranges of numbers down to a part of what the longest holds."""
-    lengths = [int(one.high[0] or 0) - int(one.low[0] or 0) for one in ranges if one.low and one.high]
+    """Cuts ranges of blocks down to a part of what the longest holds."""
+    blocks = [one for one in ranges if one.by == "ctid"]  # keys may be texts
+    lengths = [int(one.high[0] or 0) - int(one.low[0] or 0) for one in blocks if one.low and one.high]
     longest = max(lengths, default=0)
     step = max(1, math.ceil(longest * part))
 
