@@ -12,7 +12,9 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.served import MEDIA_TYPE, Asker, of_shop, served, shop
+from outhaul.errors import NotFound
+from tests.served import MEDIA_TYPE, US, Asker, of_shop, served, shop
+from tests.served import ORDERS as DRAFT
 
 JSON_API = f"Content-Type: {MEDIA_TYPE}\r\n"
 ORDERS = json.dumps({"data": {"type": "exports", "attributes": {"resource_type": "orders"}}}).encode()
@@ -173,6 +175,12 @@ def test_a_header_without_end_is_not_kept_in_memory(asker: Asker) -> None:
 )
 def test_headers_are_read_as_http_means_them(asker: Asker, headers: str, status: int) -> None:
     assert send(asker, head(asker, "GET", "/api/exports", headers)).status == status
+
+
+def test_no_file_is_looked_for_under_what_no_name_can_be(asker: Asker) -> None:
+    exports = asker.outhaul.exports
+    with pytest.raises(NotFound):
+        exports._file(exports.create(US, DRAFT), "a\0b")
 
 
 @pytest.mark.parametrize("name", ["reference", "reference_origin"])

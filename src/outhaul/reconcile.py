@@ -331,8 +331,8 @@ class Loop:
                 if time.monotonic() >= sweep_at:
                     sweep_at = time.monotonic() + SWEEP
                     self._take_over()
-                    sweep(ledger, store)
                     ledger.forget_linked(sessions.LASTS)
+                    sweep(ledger, store)
             except Exception:
                 log.exception("could not reconcile; trying again")
             self._due.wait(max(0.0, whole_at - time.monotonic()))

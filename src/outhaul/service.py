@@ -286,7 +286,8 @@ class Exports:
     def _file(self, export: Export, name: str) -> File:
         if name == MANIFEST:
             return self._manifest(export)
-        artifact = next(iter(self._ledger.artifacts(export.id, name)), None)
+        found = () if "\0" in name else self._ledger.artifacts(export.id, name)
+        artifact = next(iter(found), None)
         if artifact is None:
             raise NotFound(
                 "This export has no file of that name.", hint="Copy the whole link.", wrong=name[:100]

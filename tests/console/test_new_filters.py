@@ -49,6 +49,12 @@ def test_labels_are_chosen_among_and_only_compared_as_such() -> None:
     )
 
 
+def test_a_value_a_line_is_what_stands_between_two_of_them() -> None:
+    form = {"field.0": ["code"], "op.0": ["in"], "shape.0": ["lines"], "value.0": ["a\u2028b\r\n c\x85\nd"]}
+    (row,) = filtering.sent(form)
+    assert row.values == ("a\u2028b", "c", "d")
+
+
 def test_moments_are_those_of_the_viewers_clock() -> None:
     here = filters(field("at", Type.INSTANT), field("local_at", Type.TIMESTAMP))
     assert here.shown(Row("at", "lt")).zone == "Europe/Berlin"
@@ -57,12 +63,14 @@ def test_moments_are_those_of_the_viewers_clock() -> None:
         Row("at", "gteq", ("2026-07-01T12:00",), "datetime"),
         Row("at", "lt", ("2026-12-01T12:00:30",), "datetime"),
         Row("local_at", "lt", ("2026-07-01T12:00",), "datetime"),
+        Row("at", "not_eq", ("2026-07-01T12:00Z",), "datetime"),
     ]
     assert here.said(rows) == (
         {
             "at_gteq": "2026-07-01T12:00:00+02:00",
             "at_lt": "2026-12-01T12:00:30+01:00",
             "local_at_lt": "2026-07-01T12:00",
+            "at_not_eq": "2026-07-01T12:00Z",
         },
         {},
     )

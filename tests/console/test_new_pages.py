@@ -287,8 +287,8 @@ def test_a_tenant_is_offered_what_it_can_export(visitor: Visitor) -> None:
     answer = making.press("Add", adding="events.done")
     assert "no field" in readable(answer.text)
     forged = making.press("Create export", whole=["", "events"])
-    assert forged.status_code == 303
-    export = visitor.outhaul.ledger.get(forged.headers["location"].rpartition("/")[2])
+    assert "orders has no relationship 'events'." in readable(forged.text)
+    export = made(visitor, making)
     assert (export.tenant, selection(export)["includes"]) == ("1", [])
     refused = making.press("Create export", pick=["events.id"])
     assert "no relationship" in readable(refused.text) or "not" in readable(refused.text)
@@ -337,3 +337,29 @@ def test_a_look_tells_rows_size_and_time_and_shows_how_the_file_begins(visitor: 
     assert "Rows that match 0" in none
     assert "Nothing matches." in none
     assert all_exports(visitor) == before
+
+
+def test_a_related_record_that_is_gone_is_told_and_not_left_out(visitor: Visitor) -> None:
+    before, making = all_exports(visitor), Making(visitor, "orders")
+    answer = making.press("Create export", whole=["", "company", "warehouse"])
+    assert "orders has no relationship 'warehouse'." in readable(answer.text)
+    assert all_exports(visitor) == before
+    assert selection(made(visitor, making))["includes"] == ["company"]
+
+
+def test_no_filter_is_dropped_for_being_one_too_many(visitor: Visitor) -> None:
+    before, making = all_exports(visitor), Making(visitor, "wide")
+    many: dict[str, Any] = {}
+    for n in range(101):
+        many |= {f"field.{n}": f"column_number_{n}", f"op.{n}": "null", f"shape.{n}": "none"}
+    refused = making.press("Create export", **many)
+    assert "101 filters are more than 100" in readable(refused.text)
+    assert all_exports(visitor) == before
+
+
+def test_a_form_has_an_end_and_its_reference_no_nul(visitor: Visitor) -> None:
+    making = Making(visitor, "orders")
+    answer = making.press("Create export", reference="a\0b")
+    assert (answer.status_code, "cannot be printed" in readable(answer.text)) == (200, True)
+    answer = making.press("Create export", a=["1"] * 10_001)
+    assert (answer.status_code, "at most 10,000 fields" in readable(answer.text)) == (413, True)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from outhaul.app import Outhaul
-from tests.console.visitors import HERE, Page, Visitor, asked, rows
+from tests.console.forms import Making
+from tests.console.visitors import HERE, Page, Visitor, asked, readable, rows
 from tests.test_audit import told
 
 
@@ -79,6 +80,29 @@ def test_the_choice_ends_with_the_session(outhaul: Outhaul, visitor: Visitor, bo
     assert not visitor.http.cookies
     visitor.sign_in(tenant="1", others=("2",))
     assert "tenant 1" in visitor.text()
+
+
+def test_what_was_begun_for_one_tenant_is_not_asked_for_of_another(
+    outhaul: Outhaul, visitor: Visitor, both: tuple[str, str]
+) -> None:
+    making, before = Making(visitor, "orders"), outhaul.ledger.list()[1]
+    visitor.post("/tenant", tenant="2")
+    for button in ("Create export", "Count and preview", "Update"):
+        begun = Making(visitor, "orders")
+        begun.form.values["tenant"] = ["1"]
+        answer = begun.press(button)
+        assert (answer.status_code, "chosen the tenant 2" in readable(answer.text)) == (200, True)
+        assert "What it comes to" not in answer.text
+    assert "chosen the tenant 2" in readable(making.press("Create export").text)
+    assert outhaul.ledger.list()[1] == before
+    answer = making.press("Create export")
+    assert answer.status_code == 303
+    assert outhaul.ledger.get(answer.headers["location"].rpartition("/")[2]).tenant == "2"
+
+
+def test_a_tenant_is_chosen_as_it_is_written(visitor: Visitor) -> None:
+    visitor.sign_in(tenant="1", others=(" far  away ",))
+    assert [one.get("value") for one in Page(visitor.get().text).of("option")][:2] == [" far  away ", "1"]
 
 
 def test_whoever_signs_in_next_begins_with_the_first_tenant(visitor: Visitor, both: tuple[str, str]) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from outhaul.catalog import Catalog, Field, Relationship, Resource
-from outhaul.errors import Malformed, Refused
+from outhaul.errors import Malformed, Refused, UnknownRelationship
 from outhaul.export import Selection
 from outhaul.values import DEFAULT
 from outhaul.wishes import Edge, Wish, edge_of, resolve
@@ -103,9 +103,12 @@ class Tree:
         return found
 
     def selection(self, ticked: Ticked) -> Selection:
-        """What is ticked as a draft says it; Malformed when nothing is."""
+        """What is ticked as a draft says it; Malformed when nothing is, UnknownRelationship."""
         walks = {path: self._walk(path) for path in ticked.whole}
-        walks = {path: walk for path, walk in walks.items() if walk[-1][0] == path}
+        lost = next((path for path, walk in walks.items() if walk[-1][0] != path), None)
+        if lost is not None:
+            message = f"{self.resource.name} has no relationship {lost!r}."
+            raise UnknownRelationship(message, hint="Look what there is now.", where=("fields",), wrong=lost)
         covered = {dotted(path, one.name) for path, walk in walks.items() for one in walk[-1][1].fields}
         places = {one.name: n for n, one in enumerate(self.resource.fields)}
         fields = [name for name in dict.fromkeys(ticked.fields) if name not in covered]
@@ -117,6 +120,10 @@ class Tree:
             return Selection(self.resource.name, includes=tuple(path for path in walks if path))
         every = [f"{path}.*" if path else "*" for path in walks]
         return Selection(self.resource.name, (*every, *fields))
+
+    def leads(self, path: str) -> bool:
+        """Whether there is a branch of this path."""
+        return self._walk(path)[-1][0] == path
 
     def included(self, selection: Selection) -> list[tuple[str, Wish]]:
         """The related records that a selection holds, by their paths; none where it is wrong."""

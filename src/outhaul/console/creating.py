@@ -9,7 +9,6 @@ import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from datetime import timedelta
-from urllib.parse import parse_qsl
 
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
@@ -60,6 +59,9 @@ OPTIONS: Mapping[str, str] = {
     "sort": "",
     "reference": "",
 }
+ANOTHER = (
+    "Since this page was opened you have chosen the tenant {}: what you ask for here is now of that one."
+)
 # Where a page says what is wrong, by what the error leads to in the draft.
 PLACES: Mapping[str, str] = {
     "fields": "fields",
@@ -134,10 +136,13 @@ class New:
         """What a button of the form is for; the same page again, or the page of the export that it has made."""
         making = self._making(request, seen)
         form: dict[str, list[str]] = {}
-        for name, value in parse_qsl(request.state.body, keep_blank_values=True):
+        for name, value in request.state.fields:
             form.setdefault(name, []).append(value)
+        asked = wanted(form)
+        if seen.tenants and form.get("tenant", [""])[0] != seen.who.tenant:
+            return making.page(asked, {"other": ANOTHER.format(seen.who.tenant)})
         do, _, what = form.get("do", [""])[0].partition(":")
-        return making.done(request, wanted(form), do, what)
+        return making.done(request, asked, do, what)
 
     def _making(self, request: Request, seen: Visit) -> Making:
         _allowed(seen)
@@ -190,7 +195,8 @@ class Making:
         branch = self.tree.branches(asked.ticked)
         searched = self.tree.search(asked.search) if asked.search else None
         shown = {("field", name) for name, _ in searched.fields} if searched else {*choosing.rendered(branch)}
-        kept = [("whole", one) for one in asked.ticked.whole if ("whole", one) not in shown]
+        hidden = [one for one in asked.ticked.whole if ("whole", one) not in shown]
+        kept = [("whole", one) for one in hidden if self.tree.leads(one)]
         kept += [("pick", one) for one in asked.ticked.fields if ("field", one) not in shown]
         return page(
             "new-export.html",
@@ -249,6 +255,8 @@ class Making:
             for name, known in (("format", written()), ("compress", compressions()))
             if options[name] not in known
         }
+        if not options["reference"].isprintable():
+            wrong["reference"] = "It holds what cannot be printed."
         try:
             selection = self.tree.selection(asked.ticked)
         except Refused as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, tzinfo
@@ -55,6 +56,7 @@ MOMENTS: Mapping[Type, Input] = {
 }
 NUMBERS = {Type.INTEGER, Type.DECIMAL, Type.FLOAT}
 LISTED = {"in", "not_in"}
+LINE = re.compile(r"\r\n?|\n")  # and nothing else that Python takes for the end of a line
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,7 +184,8 @@ class Filters:
         if field.type is not Type.INSTANT or kind != "datetime":
             return text
         try:
-            return datetime.fromisoformat(text).replace(tzinfo=self.zone).isoformat()
+            moment = datetime.fromisoformat(text)
+            return text if moment.tzinfo else moment.replace(tzinfo=self.zone).isoformat()
         except ValueError:
             return text  # whoever reads it says what is wrong
 
@@ -221,11 +224,11 @@ def _input(field: Field, op: str) -> Input:
 
 def sent(form: Mapping[str, Sequence[str]]) -> Iterator[Row]:
     """The rows of a form, in which each has a number."""
-    for number in range(MOST):
+    for number in range(MOST + 1):  # one more, for the core to refuse
         field = form.get(f"field.{number}")
         if not field:
             return
         shape = form.get(f"shape.{number}", [""])[0]
         values = form.get(f"value.{number}", [])
-        lines = [line.strip() for one in values for line in one.splitlines()] if shape == "lines" else values
+        lines = [line.strip() for one in values for line in LINE.split(one)] if shape == "lines" else values
         yield Row(field[0], form.get(f"op.{number}", [""])[0], tuple(lines), shape)

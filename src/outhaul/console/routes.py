@@ -52,6 +52,8 @@ from outhaul.turns import waiting
 __all__ = ["PREFIX", "build"]
 
 LARGEST = 10_000  # bytes of a form
+ADMINS = 200_000  # of an admin's, in which every resource may be ticked
+FIELDS = 10_000  # of a form
 KEPT = "public, max-age=31536000, immutable"
 STATUSES: Mapping[type[OuthaulError], int] = {
     errors.NotSignedIn: 401,
@@ -110,7 +112,7 @@ def build(
             Route("/tenant", _post(only(doors.choose)), methods=["POST"]),
             Route("/admin/queue/live", _get(only(partial(console.live, admin.fragment)))),
             *(Route(path, _get(only(call, back=True))) for path, call in admin.pages.items()),
-            *(Route(path, _post(only(call)), methods=["POST"]) for path, call in admin.forms.items()),
+            *(Route(path, _post(only(call), ADMINS), methods=["POST"]) for path, call in admin.forms.items()),
             Route("/sign-in", _get(doors.ask)),
             Route("/sign-in", _post(doors.sign_in), methods=["POST"]),
             Route("/enter", _get(doors.invited)),
@@ -311,17 +313,24 @@ def _post(call: Call, most: int = LARGEST) -> Answer:
             raw += chunk
             if len(raw) > most:
                 return _refused(request, TooMuch(f"A form has at most {most:,} bytes."))
-        request.state.body = raw.decode("utf-8", "replace")
-        form = dict(parse_qsl(request.state.body))
 
-        def sent_from_here(request: Request, form: Form) -> Response:
+        def sent_from_here(request: Request, _: Form) -> Response:
             from_here(request)
-            request.state.form = form
-            return call(request, form)
+            request.state.fields = _fields(raw.decode("utf-8", "replace"))
+            request.state.form = {name: value for name, value in request.state.fields if value}
+            return call(request, request.state.form)
 
-        return await waiting(partial(_answered, sent_from_here, request, form))
+        return await waiting(partial(_answered, sent_from_here, request, {}))
 
     return answer
+
+
+def _fields(body: str) -> list[tuple[str, str]]:
+    """Names and values as they were sent, also those without any; TooMuch."""
+    try:
+        return parse_qsl(body, keep_blank_values=True, max_num_fields=FIELDS)
+    except ValueError:
+        raise TooMuch(f"A form has at most {FIELDS:,} fields.") from None
 
 
 def _answered(call: Call, request: Request, form: Form) -> Response:
