@@ -155,3 +155,20 @@ def test_a_bucket_keeps_all_of_them(bucket: Bucket, monkeypatch: pytest.MonkeyPa
 def test_what_is_no_address_is_refused(address: str) -> None:
     with pytest.raises(Misconfigured):
         siblings.load(origins, address.partition(":")[0]).open_origin(address)
+
+
+@pytest.mark.parametrize("name", ["AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT"])
+@pytest.mark.parametrize("wrong", ["minio:9000", "s3.example.com", "", "http://", "http://a b"])
+def test_an_endpoint_that_is_no_address_is_refused_at_the_start(
+    monkeypatch: pytest.MonkeyPatch, name: str, wrong: str
+) -> None:
+    monkeypatch.setenv(name, wrong)
+    with pytest.raises(Misconfigured, match=f"{name} is no address"):
+        siblings.load(origins, "s3").open_origin("s3://bucket/own")
+
+
+def test_what_makes_the_library_panic_is_said_in_words(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in (buckets.KEYS | {"AWS_REGION": "eu west"}).items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(StoreError, match="cannot be asked"):
+        siblings.load(origins, "s3").open_origin("s3://bucket/own").take(b"a")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import timedelta
@@ -19,6 +21,11 @@ AT_ONCE = 8 << 20  # what is no larger is brought here once, and the rest by ran
 PATIENCE = timedelta(seconds=60)  # for one of these, with all tries
 NOBODYS = b"outhaul-looks-whether-this-bucket-answers"
 NO_PATH = "has a path that is none"
+PANIC = (
+    "PanicException"  # of obstore for an address that is none; it is no Exception, and would end the worker
+)
+ENDPOINTS = ("AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT")
+ADDRESS = re.compile(r"https?://[^\s/?#]+\S*")
 
 
 def open_origin(place: str) -> Bucket:
@@ -26,6 +33,11 @@ def open_origin(place: str) -> Bucket:
     parts = urlsplit(place)
     if not parts.netloc or parts.query or parts.fragment:
         raise Misconfigured(f"{place!r} names no bucket.", hint="As s3://bucket/prefix.")
+    wrong = next(
+        (one for one in ENDPOINTS if one in os.environ and not ADDRESS.fullmatch(os.environ[one])), None
+    )
+    if wrong:
+        raise Misconfigured(f"{wrong} is no address.", hint="As https://s3.example.com, or do not set it.")
     return Bucket(parts.netloc, tuple(filter(None, unquote(parts.path).split("/"))))
 
 
@@ -111,6 +123,10 @@ def _in_words(bucket: str) -> Iterator[None]:
     except BaseError as error:
         why = str(error).partition("\n")[0]
         raise StoreError(f"The bucket {bucket!r} could not be read: {why}", hint=HINT) from error
+    except BaseException as error:
+        if type(error).__name__ != PANIC:
+            raise
+        raise StoreError(f"The bucket {bucket!r} cannot be asked: {error}.", hint=HINT) from error
 
 
 HINT = "AWS_ENDPOINT_URL, AWS_REGION and the keys must be its own, and allow s3:GetObject and s3:ListBucket."
