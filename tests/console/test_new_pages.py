@@ -91,7 +91,7 @@ def test_one_press_asks_for_everything_of_a_resource(visitor: Visitor) -> None:
     assert (export.draft["consistency"], export.reference) == ("snapshot", None)
     text = visitor.text(f"/exports/{export.id}")
     assert "curl" in text
-    assert "outhaul exports create orders" in text
+    assert f"outhaul exports create orders --format csv --server {visitor.http.base_url}" in text
 
 
 def test_a_form_that_is_sent_twice_makes_one_export(visitor: Visitor) -> None:

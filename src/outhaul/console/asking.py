@@ -19,7 +19,7 @@ WORDS = (
 )
 SELECTED = ("resource", "fields", "includes", "filters", "nested")
 SAID = ("profile", "delimiter")
-USUAL = {"profile": "machine", "delimiter": ","}
+USUAL = {"profile": {"machine"}, "delimiter": {",", "comma"}}
 
 
 def curl(draft: Mapping[str, Any], base: str) -> str | None:
@@ -72,7 +72,7 @@ def _attributes(draft: Mapping[str, Any]) -> dict[str, Any]:
     given |= {name: selection[name] for name in SELECTED[1:] if selection.get(name)}
     if draft.get("compress") != _usual(form):
         given["compress"] = draft.get("compress")
-    given |= {name: draft[name] for name in SAID if draft.get(name, USUAL[name]) != USUAL[name]}
+    given |= {name: draft[name] for name in SAID if name in draft and draft[name] not in USUAL[name]}
     given |= {
         said: True for said, name in {"dry_data": "dry", "jwt_filters": "scoped"}.items() if draft.get(name)
     }
