@@ -16,6 +16,7 @@ import uvicorn
 
 from outhaul import app, config
 from outhaul.app import Outhaul
+from outhaul.connections import Connection
 from outhaul.export import Caller, Draft, Export, Selection, Status
 from tests import documented
 
@@ -77,6 +78,7 @@ def served(outhaul: Outhaul, port: int = 0) -> Iterator[httpx.Client]:
         server = uvicorn.Server(
             uvicorn.Config(
                 app.web(outhaul, own),
+                http=Connection,
                 log_config=None,
                 lifespan="off",
                 proxy_headers=False,

@@ -65,7 +65,7 @@ NEVER_COMMITTED = {
 }
 HTTP_LIBRARIES = {"fastapi", "starlette", "uvicorn", "sse_starlette"}
 SPEAK_HTTP = {"cli", "commands", "app", "demo", "dialects", "console", "sandbox", "client", "service"}
-SPEAK_HTTP |= {"sending", "address"}
+SPEAK_HTTP |= {"sending", "address", "connections"}
 BEHIND_THE_SERVICE = {
     *(
         "sources",

@@ -275,8 +275,11 @@ def serve(
     address as soon as requests are taken. `limits`: of Outhaul."""
     import uvicorn
 
+    from outhaul.connections import Connection, roomy
+
     settings.require_reachable()
     _log()
+    roomy()
     signal.signal(signal.SIGTERM, end)
     catalog = offered(settings, reflect(settings))
     with _listen(settings) as listener, Outhaul(settings, catalog, **limits) as outhaul:
@@ -285,7 +288,7 @@ def serve(
         config = uvicorn.Config(
             web(outhaul, own),
             loop="uvloop",
-            http="h11",  # httptools is faster, and takes headers of any length
+            http=Connection,  # by h11: httptools is faster, and takes headers of any length
             log_config=None,
             access_log=False,
             proxy_headers=False,  # Address decides whom to believe
