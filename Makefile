@@ -17,8 +17,8 @@ HEAVY_PROGRAMS := soffice:libreoffice-calc-nogui
 CLIENTS := tests/clients
 NPM = .clients/bin/npm --loglevel=error --ignore-scripts --no-audit --no-fund
 COMPILE = $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --upgrade
-# One more than there are cores: some tests wait for leases and slow lines.
-PYTEST = $(IN)/python -m pytest --numprocesses $$(( $$(nproc 2>/dev/null || sysctl -n hw.ncpu) + 1 )) --maxprocesses 8 --dist worksteal
+# Two more than there are cores: many tests wait for leases, slow lines and what starts.
+PYTEST = $(IN)/python -m pytest --numprocesses $$(( $$(nproc 2>/dev/null || sysctl -n hw.ncpu) + 2 )) --maxprocesses 8 --dist worksteal
 
 .PHONY: help setup check format test test-all wheel demo bench load lock docs reference clean programs
 
