@@ -31,10 +31,10 @@ from outhaul.rates import Rate, Room
 from outhaul.service import Exports
 
 SETTINGS = ("rate_organization",)
-# Signed links are files, too: two steps below /files, the second of them a name of a file, which is never `download`.
+# Signed links are files, too: two steps below /files, whatever slashes follow, the second a name that is never `download`.
 PLACES = re.compile(
     r"(/(organizations|organization-exports)(/.*)?"
-    r"|/files(?!/[^/]+/(?!download\Z)[^/]+\Z)(/.*)?)\Z",
+    r"|/files(?!/[^/]+/(?!download/*\Z)[^/]+/*\Z)(/.*)?)\Z",
     re.DOTALL,
 )
 LONGEST = 200  # characters of an organization's id
