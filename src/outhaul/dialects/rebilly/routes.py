@@ -31,7 +31,7 @@ from outhaul.rates import Rate, Room
 from outhaul.service import Exports
 
 SETTINGS = ("rate_organization",)
-# Signed links are files, too: two steps below /files, whatever slashes follow, the second a name that is never `download`.
+# Signed links are files, too: two steps below /files, whatever slashes follow, the second never `download`.
 PLACES = re.compile(
     r"(/(organizations|organization-exports)(/.*)?"
     r"|/files(?!/[^/]+/(?!download/*\Z)[^/]+/*\Z)(/.*)?)\Z",
