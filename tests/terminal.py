@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import logging
 import os
 import pty
 import sqlite3
@@ -63,6 +64,7 @@ def here(at: Path, *arguments: object, **more: str) -> subprocess.CompletedProce
         patch.chdir(at)
         for name, value in environment(**more).items():
             patch.setenv(name, value)
+        patch.setattr(logging.getLogger(), "handlers", [])  # a command's own write to what is closed after it
         code = cli.run(asked)
     return subprocess.CompletedProcess(asked, code, out.getvalue(), err.getvalue())
 
