@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections.abc import Iterator
@@ -21,7 +22,7 @@ class Counting:
     threads. An answer has fewer rows than there are selections when the time was not enough."""
 
     def __init__(self, source: Any, url: str, longest: float) -> None:
-        self.longest = longest
+        self._longest = longest
         self._source, self._url = source, url
         self._asking = threading.Lock()
         self._slow_until = 0.0
@@ -38,10 +39,10 @@ class Counting:
             if ended - began > SLOW:  # a connection has no limit so short
                 self._slow_until = ended + AWHILE
 
-    def rows(self, made: Plan, limit: float) -> tuple[int, ...]:
-        """Rows of the selections. One count at a time asks the source, by one connection; to wait for one's turn takes
-        of the time."""
-        limit = min(limit, self.longest)
+    def rows(self, made: Plan, limit: float = math.inf) -> tuple[int, ...]:
+        """Rows of the selections, in `limit` seconds if that is less. One count at a time asks the source, by one
+        connection; to wait for one's turn takes of the time."""
+        limit = min(limit, self._longest)
         deadline = time.monotonic() + limit
         if limit <= SOON or not self._asking.acquire(timeout=limit):
             return ()

@@ -139,7 +139,7 @@ class Exports:
             counts = self._counting.quick(made)
             if len(counts) == len(made.selections):
                 return self._keep(caller, draft, made, counts, least, key)
-        counts = self._counting.rows(made, self._counting.longest)
+        counts = self._counting.rows(made)
         with self._turn:
             return self._keep(caller, draft, made, counts, least, key)
 

@@ -158,7 +158,9 @@ def test_what_is_no_address_is_refused(address: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT"])
-@pytest.mark.parametrize("wrong", ["minio:9000", "s3.example.com", "", "http://", "http://a b"])
+@pytest.mark.parametrize(
+    "wrong", ["minio:9000", "s3.example.com", "", "http://", "http://a b", "http://u:p@a"]
+)
 def test_an_endpoint_that_is_no_address_is_refused_at_the_start(
     monkeypatch: pytest.MonkeyPatch, name: str, wrong: str
 ) -> None:

@@ -21,11 +21,11 @@ AT_ONCE = 8 << 20  # what is no larger is brought here once, and the rest by ran
 PATIENCE = timedelta(seconds=60)  # for one of these, with all tries
 NOBODYS = b"outhaul-looks-whether-this-bucket-answers"
 NO_PATH = "has a path that is none"
-PANIC = (
-    "PanicException"  # of obstore for an address that is none; it is no Exception, and would end the worker
-)
+HINT = "AWS_ENDPOINT_URL, AWS_REGION and the keys must be its own, and allow s3:GetObject and s3:ListBucket."
+# Of obstore for an address that is none; it is no Exception, and would end the worker.
+PANIC = "PanicException"
 ENDPOINTS = ("AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT")
-ADDRESS = re.compile(r"https?://[^\s/?#]+\S*")
+ADDRESS = re.compile(r"https?://[^\s/?#@]+([/?#]\S*)?")  # with no password, which errors would tell
 
 
 def open_origin(place: str) -> Bucket:
@@ -37,7 +37,9 @@ def open_origin(place: str) -> Bucket:
         (one for one in ENDPOINTS if one in os.environ and not ADDRESS.fullmatch(os.environ[one])), None
     )
     if wrong:
-        raise Misconfigured(f"{wrong} is no address.", hint="As https://s3.example.com, or do not set it.")
+        raise Misconfigured(
+            f"{wrong} is no address.", hint="As https://s3.example.com, with no password, or do not set it."
+        )
     return Bucket(parts.netloc, tuple(filter(None, unquote(parts.path).split("/"))))
 
 
@@ -127,6 +129,3 @@ def _in_words(bucket: str) -> Iterator[None]:
         if type(error).__name__ != PANIC:
             raise
         raise StoreError(f"The bucket {bucket!r} cannot be asked: {error}.", hint=HINT) from error
-
-
-HINT = "AWS_ENDPOINT_URL, AWS_REGION and the keys must be its own, and allow s3:GetObject and s3:ListBucket."
